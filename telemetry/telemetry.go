@@ -1,0 +1,23 @@
+// Package telemetry carries log lines and reports from workers to whoever is watching, at once, and to Postgres, in batches,
+// without losing or doubling one of them. It also keeps the live figures that the roll-ups are made of.
+package telemetry
+
+import (
+	"context"
+
+	"kiln/lambda"
+)
+
+// Sink is what the pipeline needs of the database; store.Store has it (main adapts CopyRuns).
+type Sink interface {
+	CopyLogs(ctx context.Context, lines []lambda.LogLine) (lsn uint64, err error)
+	RepairLogs(ctx context.Context, lines []lambda.LogLine) error
+	FlushedLSN(ctx context.Context) (uint64, error)
+	CopyRuns(ctx context.Context, runs []Run, points []lambda.MetricPoint) error
+}
+
+// Run is one finished invocation with the bodies that are kept of it, if any.
+type Run struct {
+	Report lambda.Report
+	Bodies *lambda.Bodies
+}
