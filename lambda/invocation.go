@@ -101,6 +101,12 @@ type Bodies struct {
 	CutEvent, CutResponse bool
 }
 
+// Run is one finished invocation with the bodies that are kept of it, if any.
+type Run struct {
+	Report Report
+	Bodies *Bodies
+}
+
 // InvocationFilter chooses invocations, newest first.
 type InvocationFilter struct {
 	FunctionID int64 // 0 for all

@@ -214,15 +214,9 @@ func (s *Store) RepairLogs(ctx context.Context, lines []lambda.LogLine) error { 
 // FlushedLSN is the WAL position up to which the database is durable.
 func (s *Store) FlushedLSN(ctx context.Context) (uint64, error) { return 0, errNotBuilt }
 
-// Run is one finished invocation as telemetry hands it over.
-type Run struct {
-	Report lambda.Report
-	Bodies *lambda.Bodies // nil when they are not kept
-}
-
 // CopyRuns writes invocation rows and bodies and adds the metric points to minute and hour roll-ups, in one transaction (durable);
 // a run whose request id and attempt is there already is left out, with its share of the points left to the caller (points are added as given).
-func (s *Store) CopyRuns(ctx context.Context, runs []Run, points []lambda.MetricPoint) error {
+func (s *Store) CopyRuns(ctx context.Context, runs []lambda.Run, points []lambda.MetricPoint) error {
 	return errNotBuilt
 }
 

@@ -8,16 +8,11 @@ import (
 	"kiln/lambda"
 )
 
-// Sink is what the pipeline needs of the database; store.Store has it (main adapts CopyRuns).
+// Sink is what the pipeline needs of the database; store.Store has it.
 type Sink interface {
 	CopyLogs(ctx context.Context, lines []lambda.LogLine) (lsn uint64, err error)
 	RepairLogs(ctx context.Context, lines []lambda.LogLine) error
 	FlushedLSN(ctx context.Context) (uint64, error)
-	CopyRuns(ctx context.Context, runs []Run, points []lambda.MetricPoint) error
+	CopyRuns(ctx context.Context, runs []lambda.Run, points []lambda.MetricPoint) error
 }
 
-// Run is one finished invocation with the bodies that are kept of it, if any.
-type Run struct {
-	Report lambda.Report
-	Bodies *lambda.Bodies
-}
