@@ -35,6 +35,7 @@ var mayImport = map[string][]string{
 	"web/messages":          {"lambda"}, // the one catalogue, for pages and for the islands' JSON
 	"static":                {},
 	"static/build":          {}, // the generator of static/dist
+	"e2e":                   {}, // tests only
 }
 
 // onlyIn names the outside packages that have one home.
