@@ -20,6 +20,7 @@ type Principal struct {
 	ARN    string // arn:aws:iam::000000000000:root, …:user/kim, arn:aws:sts::…:assumed-role/…
 	Name   string // shown to people: "Kim Minseo", "root", a role's name
 	UserID int64  // store id of the person; 0 for others
+	Role   string // of a person: "owner", "developer", "viewer"; "" for others
 	From   string // remote address, for the audit; "" inside Kiln
 }
 

@@ -38,6 +38,17 @@ type MetricQuery struct {
 	Step       time.Duration
 }
 
+// ErrorGroup is one kind of error of one function.
+type ErrorGroup struct {
+	FunctionID  int64
+	Function    string
+	ErrorType   string
+	Message     string // of the newest
+	N           int64
+	First, Last time.Time
+	LastRequest string
+}
+
 // BucketOf is the histogram bucket of a duration in microseconds: floor(8·log2(us)).
 func BucketOf(us int64) int {
 	if us < 1 {

@@ -9,23 +9,10 @@ import (
 )
 
 // User is a person who may sign in.
-type User struct {
-	ID        int64
-	Name      string // display name
-	Email     string // sign-in name; "" for the first owner until set
-	Role      string // "owner", "developer", "viewer"
-	CreatedAt time.Time
-}
+type User = iam.User
 
 // Session is a signed-in browser.
-type Session struct {
-	ID        int64
-	User      User
-	CreatedAt time.Time
-	SeenAt    time.Time
-	From      string
-	Agent     string
-}
+type Session = iam.Session
 
 // FirstOwner makes the owner at first start and answers him on every start.
 func (s *Store) FirstOwner(ctx context.Context) (User, error) { return User{}, errNotBuilt }
@@ -69,13 +56,7 @@ func (s *Store) SetPreference(ctx context.Context, user int64, name, value strin
 }
 
 // AccessKey is a signing key. Secret is opened.
-type AccessKey struct {
-	ID        string // AKIA…
-	Secret    string
-	Principal iam.Principal
-	CreatedAt time.Time
-	UsedAt    time.Time
-}
+type AccessKey = iam.AccessKey
 
 // PutRootKey keeps the root access key given by settings or made at first start.
 func (s *Store) PutRootKey(ctx context.Context, id, secret string) error { return errNotBuilt }
@@ -111,11 +92,4 @@ func (s *Store) Role(ctx context.Context, arn string) (*Role, error) { return ni
 func (s *Store) PutRole(ctx context.Context, by iam.Principal, r Role) error { return errNotBuilt }
 
 // Role is an IAM role.
-type Role struct {
-	ARN         string
-	Name        string
-	Description string
-	Trust       string            // JSON document
-	Policies    map[string]string // name → JSON document
-	CreatedAt   time.Time
-}
+type Role = iam.Role

@@ -256,15 +256,7 @@ func (s *Store) MetricsByFunction(ctx context.Context, from, to time.Time) (map[
 }
 
 // ErrorGroup is one kind of error of one function.
-type ErrorGroup struct {
-	FunctionID  int64
-	Function    string
-	ErrorType   string
-	Message     string // of the newest
-	N           int64
-	First, Last time.Time
-	LastRequest string
-}
+type ErrorGroup = lambda.ErrorGroup
 
 // ErrorGroups are the kinds of error since from, newest first.
 func (s *Store) ErrorGroups(ctx context.Context, functionID int64, from time.Time, limit int) ([]ErrorGroup, error) {
