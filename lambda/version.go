@@ -94,6 +94,11 @@ type Settlement struct {
 	Dead      string // why it was given up: "retries", "age"
 	Report    Report // of the last run; zero when it never ran
 	Response  []byte // kept with a dead letter, ≤ 64 KiB
+	// Target is the ARN that the event is kept under as a dead letter; "" for none. With Done it is an on-success destination
+	// that cannot be called from here: the event is kept with the reason "success".
+	Target string
+	// Next is the destination's event, enqueued in the same transaction; nil for none.
+	Next *Invocation
 }
 
 // DeadLetter is an event that was given up.
