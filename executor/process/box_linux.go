@@ -1,0 +1,316 @@
+package process
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"kiln/executor/runner"
+	"kiln/executor/runtimes"
+)
+
+// bootTimeout bounds the time from the clone to the runtime's first instruction.
+const bootTimeout = 20 * time.Second
+
+// box is one sandbox as the spawner sees it.
+type box struct {
+	id   uint64
+	slot int
+	name string // of its cgroup and its note
+	uid  int
+
+	mu       sync.Mutex
+	pid      int // 0 before the start and after the end
+	pidfd    int
+	mntns    int  // −1 once it belongs to a function
+	stopping bool // a kill was asked for
+
+	memoryMB int
+	tmpMB    int
+	cg       *boxCgroup
+	oomMB    int // without a cgroup: the limit that rlimits hold
+
+	answered chan struct{} // closed when the start was answered: no exit is told before
+}
+
+// kill ends everything inside, frozen or not. It may come at any time.
+func (b *box) kill() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.stopping = true
+	b.killLocked()
+}
+
+func (b *box) killLocked() {
+	if b.pid == 0 {
+		return
+	}
+	_ = unix.PidfdSendSignal(b.pidfd, unix.SIGKILL, nil, 0) // it may have ended by itself
+	if b.cg != nil {
+		thaw(b.cg.paths)
+	}
+}
+
+// pipes are the descriptors of one box: ours go to the server, theirs to the box.
+type pipes struct {
+	ours   map[byte]int
+	theirs []int // stdout, stderr, channel, records, status
+	status *wire
+}
+
+func newPipes() (*pipes, error) {
+	p := &pipes{ours: map[byte]int{}}
+	for _, letter := range []byte{fdStdout, fdStderr} {
+		if err := p.pipe(letter); err != nil {
+			return nil, errors.Join(err, p.close())
+		}
+	}
+	channel, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, errors.Join(err, p.close())
+	}
+	p.ours[fdChannel] = channel[0]
+	p.theirs = append(p.theirs, channel[1])
+	if err := p.pipe(fdRecords); err != nil {
+		return nil, errors.Join(err, p.close())
+	}
+	a, b, err := socketpair(unix.SOCK_SEQPACKET)
+	if err != nil {
+		return nil, errors.Join(err, p.close())
+	}
+	defer b.Close()
+	theirs, err := unix.FcntlInt(b.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, errors.Join(err, a.Close(), p.close())
+	}
+	p.theirs = append(p.theirs, theirs)
+	p.status, err = newWire(a)
+	if err != nil {
+		return nil, errors.Join(err, p.close())
+	}
+	return p, nil
+}
+
+func (p *pipes) pipe(letter byte) error {
+	var fds [2]int
+	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
+		return os.NewSyscallError("pipe2", err)
+	}
+	p.ours[letter] = fds[0]
+	p.theirs = append(p.theirs, fds[1])
+	return nil
+}
+
+func (p *pipes) closeTheirs() {
+	closeFds(p.theirs)
+	p.theirs = nil
+}
+
+func (p *pipes) close() error {
+	p.closeTheirs()
+	for _, fd := range p.ours {
+		if fd >= 0 {
+			unix.Close(fd)
+		}
+	}
+	if p.status != nil {
+		p.status.close()
+	}
+	return nil
+}
+
+// clone starts the box's first program in its namespaces and puts it into its cgroup.
+func (s *spawner) clone(b *box, p *pipes, null int) error {
+	attr := &syscall.ProcAttr{Dir: "/", Env: []string{"GOMAXPROCS=1", "GOGC=off"},
+		Files: []uintptr{uintptr(null), uintptr(p.theirs[0]), uintptr(p.theirs[1]), uintptr(p.theirs[2]), uintptr(p.theirs[3]), uintptr(p.theirs[4])},
+		Sys:   s.cloneAttr(&b.pidfd)}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.stopping {
+		return errStopped
+	}
+	return s.forks.do(func() error {
+		pid, _, err := syscall.StartProcess("/proc/self/exe", []string{"kiln", "spawner", "box"}, attr)
+		if err != nil {
+			return fmt.Errorf("clone: %w", err)
+		}
+		b.pid = pid
+		return nil
+	})
+}
+
+func (s *spawner) cloneAttr(pidfd *int) *syscall.SysProcAttr {
+	sys := &syscall.SysProcAttr{PidFD: pidfd, Pdeathsig: syscall.SIGKILL,
+		Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWPID | syscall.CLONE_NEWNET | syscall.CLONE_NEWIPC | syscall.CLONE_NEWUTS}
+	if s.cfg.Rung != runner.RungB {
+		return sys
+	}
+	sys.Cloneflags |= syscall.CLONE_NEWUSER
+	sys.UidMappings = []syscall.SysProcIDMap{{ContainerID: boxUserID, HostID: 0, Size: 1}}
+	sys.GidMappings = sys.UidMappings
+	sys.AmbientCaps = []uintptr{unix.CAP_SYS_ADMIN, unix.CAP_NET_ADMIN, unix.CAP_SETPCAP}
+	return sys
+}
+
+var errStopped = errors.New("stopped while starting")
+
+// boot talks with the first program until the runtime runs. On an error the box is dead or dying; the caller waits for its end.
+func (s *spawner) boot(b *box, p *pipes, conf *boxConf, plan *mountPlan) error {
+	if err := p.status.c.SetDeadline(time.Now().Add(bootTimeout)); err != nil {
+		return err
+	}
+	if err := p.status.sendJSON(conf, plan.fds...); err != nil {
+		return fmt.Errorf("configure the box: %w", err)
+	}
+	if b.cg != nil { // while the first program builds the root
+		if err := b.cg.add(b.pid); err != nil {
+			return err
+		}
+	}
+	if err := s.note(b); err != nil {
+		return err
+	}
+	st, fds, err := readStatus(p.status)
+	if err != nil {
+		return err
+	}
+	if !st.Ready || len(fds) != 2 {
+		closeFds(fds)
+		return errors.New("the box is not ready")
+	}
+	p.ours[fdAPI], p.ours[fdAWS] = fds[0], fds[1]
+	if b.mntns, err = unix.Open("/proc/"+strconv.Itoa(b.pid)+"/ns/mnt", unix.O_RDONLY|unix.O_CLOEXEC, 0); err != nil {
+		return fmt.Errorf("open the box's mount namespace: %w", err)
+	}
+	if err := p.status.send([]byte("go")); err != nil {
+		return fmt.Errorf("let the box go: %w", err)
+	}
+	if st, fds, err := readStatus(p.status); err != nil || st != nil {
+		closeFds(fds)
+		return errors.Join(err, errors.New("the box did not start its runtime"))
+	}
+	return nil
+}
+
+// readStatus gives nil and no error at the end of the socket.
+func readStatus(w *wire) (*status, []int, error) {
+	buf := make([]byte, 8<<10)
+	n, fds, err := w.recv(buf, 4)
+	if isEOF(err) {
+		return nil, nil, nil
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("the box's first program: %w", err)
+	}
+	st := &status{}
+	if err := json.Unmarshal(buf[:n], st); err != nil {
+		closeFds(fds)
+		return nil, nil, fmt.Errorf("the box's first program: %w", err)
+	}
+	if st.Error != "" {
+		closeFds(fds)
+		if st.Exec {
+			return nil, nil, execError{errors.New(st.Error)}
+		}
+		return nil, nil, fmt.Errorf("box: %s", st.Error)
+	}
+	return st, fds, nil
+}
+
+// wait returns when the first process has ended, which ends all others of its pid namespace before.
+// It takes no thread: the runtime poller watches the pidfd.
+func (b *box) wait() (unix.WaitStatus, unix.Rusage, error) {
+	var ws unix.WaitStatus
+	var usage unix.Rusage
+	fd, err := unix.FcntlInt(uintptr(b.pidfd), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return ws, usage, err
+	}
+	if err := unix.SetNonblock(fd, true); err != nil {
+		return ws, usage, errors.Join(err, unix.Close(fd))
+	}
+	f := os.NewFile(uintptr(fd), "pidfd")
+	defer f.Close()
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return ws, usage, err
+	}
+	var waitErr error
+	err = raw.Read(func(uintptr) bool {
+		for {
+			pid, err := unix.Wait4(b.pid, &ws, unix.WNOHANG, &usage)
+			if errors.Is(err, unix.EINTR) {
+				continue
+			}
+			waitErr = err
+			return pid != 0 || err != nil
+		}
+	})
+	return ws, usage, errors.Join(err, waitErr)
+}
+
+// bury waits for the box's end and removes what was its own.
+func (s *spawner) bury(b *box) *runner.Exit {
+	ws, usage, err := b.wait()
+	if err != nil {
+		s.log.Error("wait for a box", "box", b.name, "err", err)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.pid = 0
+	unix.Close(b.pidfd)
+	if b.mntns >= 0 {
+		unix.Close(b.mntns)
+		b.mntns = -1
+	}
+	exit := b.exit(ws, usage)
+	if b.cg != nil {
+		if err := b.cg.destroy(); err != nil {
+			s.log.Error("a box's cgroup stays", "box", b.name, "err", err)
+		}
+	}
+	s.unnote(b)
+	return exit
+}
+
+func (b *box) exit(ws unix.WaitStatus, usage unix.Rusage) *runner.Exit {
+	e := &runner.Exit{Code: ws.ExitStatus()}
+	if ws.Signaled() {
+		e.Code, e.Signal = -1, signalName(ws.Signal())
+	}
+	if b.cg != nil {
+		e.OutOfMemory, e.PeakMemoryMB = b.cg.oomKilled(), b.cg.peakMB()
+		return e
+	}
+	// Without a cgroup an allocation fails instead: runtimes abort, close to the limit.
+	e.PeakMemoryMB = int(usage.Maxrss >> 10)
+	e.OutOfMemory = !b.stopping && (ws.Signaled() || ws.ExitStatus() != 0) && e.PeakMemoryMB >= b.oomMB*9/10
+	return e
+}
+
+func signalName(sig syscall.Signal) string {
+	switch sig {
+	case unix.SIGKILL:
+		return "killed"
+	case unix.SIGSEGV:
+		return "segmentation fault"
+	case unix.SIGABRT:
+		return "aborted"
+	}
+	return sig.String()
+}
+
+// argv is the runtime's command, behind the function's own wrapper when it has one.
+func argv(rt runtimes.Runtime, wrapper string) []string {
+	if wrapper == "" {
+		return rt.Argv()
+	}
+	return append([]string{wrapper}, rt.Argv()...)
+}

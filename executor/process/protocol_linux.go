@@ -1,0 +1,195 @@
+package process
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"kiln/executor/runner"
+)
+
+// Everything that the server may ask of the spawner. A packet is the header's length (4 bytes, big endian), the header as JSON,
+// and for a cold start the environment as NUL-terminated strings.
+const (
+	opStart    = "start"
+	opHandOver = "hand-over"
+	opKill     = "kill"
+	opReap     = "reap"
+
+	maxHeader   = 4 << 10
+	maxEnv      = 64 << 10
+	maxPacket   = 4 + maxHeader + maxEnv
+	maxBoxes    = 2000
+	maxLayers   = 5
+	minMemoryMB = 32
+	maxMemoryMB = 32 << 10
+	maxTmpMB    = 10 << 10
+)
+
+type request struct {
+	Op          string   `json:"op"`
+	Seq         uint64   `json:"seq"`
+	Box         uint64   `json:"box,omitempty"`
+	Runtime     string   `json:"runtime,omitempty"`
+	MemoryMB    int      `json:"memory,omitempty"`
+	EphemeralMB int      `json:"tmp,omitempty"`
+	Code        string   `json:"code,omitempty"`
+	Layers      []string `json:"layers,omitempty"`
+	Wrapper     string   `json:"wrapper,omitempty"`
+	env         []string
+}
+
+// What the spawner says. Seq 0 marks an event.
+const (
+	sayHello   = "hello"   // once, first: Hello
+	sayStarted = "started" // with the descriptors that Fds lists
+	sayDone    = "done"
+	sayExited  = "exited" // an event: Box is gone, with everything that was in it
+)
+
+type reply struct {
+	Say   string               `json:"say"`
+	Seq   uint64               `json:"seq,omitempty"`
+	Box   uint64               `json:"box,omitempty"`
+	Error string               `json:"error,omitempty"` // for the log
+	Key   string               `json:"key,omitempty"`   // for a person, with Error
+	Fds   string               `json:"fds,omitempty"`
+	Exit  *runner.Exit         `json:"exit,omitempty"`
+	Hello *runner.Capabilities `json:"hello,omitempty"`
+}
+
+// The letters of reply.Fds, one per descriptor, in order.
+const (
+	fdChannel = 'c'
+	fdRecords = 'r'
+	fdStdout  = 'o'
+	fdStderr  = 'e'
+	fdAPI     = 'a'
+	fdAWS     = 'w'
+	fdUsage   = 'u'
+	fdPeak    = 'p'
+	fdFreezer = 'f'
+	fdCPU     = 'q'
+	maxFds    = 10
+)
+
+var (
+	errPacket   = errors.New("malformed packet")
+	digestForm  = regexp.MustCompile(`^[0-9a-f]{64}$`)
+	runtimeForm = regexp.MustCompile(`^[a-z][a-z0-9.]{0,63}$`)
+	// A wrapper is a path inside the box, below the two folders that belong to the function.
+	wrapperForm = regexp.MustCompile(`^/(opt|var/task)/[A-Za-z0-9._+@/-]{1,200}$`)
+)
+
+func encodeRequest(q *request) ([]byte, error) {
+	head, err := json.Marshal(q)
+	if err != nil {
+		return nil, err
+	}
+	b := binary.BigEndian.AppendUint32(nil, uint32(len(head)))
+	b = append(b, head...)
+	for _, kv := range q.env {
+		b = append(append(b, kv...), 0)
+	}
+	if len(b) > maxPacket {
+		return nil, fmt.Errorf("environment of %d bytes is too large", len(b))
+	}
+	return b, nil
+}
+
+// decodeRequest takes a packet from the server, which is not trusted: whatever it returns without an error keeps every bound.
+func decodeRequest(b []byte) (*request, error) {
+	if len(b) < 4 {
+		return nil, errPacket
+	}
+	n := binary.BigEndian.Uint32(b)
+	if n > maxHeader || int(n) > len(b)-4 {
+		return nil, errPacket
+	}
+	dec := json.NewDecoder(bytes.NewReader(b[4 : 4+n]))
+	dec.DisallowUnknownFields()
+	q := &request{}
+	if err := dec.Decode(q); err != nil || dec.More() {
+		return nil, errPacket
+	}
+	var err error
+	if q.env, err = decodeEnv(b[4+n:]); err != nil {
+		return nil, err
+	}
+	return q, q.check()
+}
+
+func decodeEnv(b []byte) ([]string, error) {
+	if len(b) == 0 {
+		return nil, nil
+	}
+	if len(b) > maxEnv || b[len(b)-1] != 0 {
+		return nil, errPacket
+	}
+	env := strings.Split(string(b[:len(b)-1]), "\x00")
+	for _, kv := range env {
+		if i := strings.IndexByte(kv, '='); i < 1 {
+			return nil, errPacket
+		}
+	}
+	return env, nil
+}
+
+func (q *request) check() error {
+	switch q.Op {
+	case opStart:
+		return q.checkStart()
+	case opHandOver:
+		if q.Code == "" || q.Runtime != "" || q.Wrapper != "" || len(q.env) > 0 {
+			return errPacket
+		}
+		return q.checkLimits()
+	case opKill:
+		if q.Box == 0 {
+			return errPacket
+		}
+		return q.checkBare()
+	case opReap:
+		return q.checkBare()
+	}
+	return errPacket
+}
+
+func (q *request) checkBare() error {
+	if q.Runtime != "" || q.MemoryMB != 0 || q.EphemeralMB != 0 || q.Code != "" || len(q.Layers) > 0 || q.Wrapper != "" || len(q.env) > 0 {
+		return errPacket
+	}
+	return nil
+}
+
+func (q *request) checkStart() error {
+	if !runtimeForm.MatchString(q.Runtime) {
+		return errPacket
+	}
+	if q.Code == "" && (len(q.Layers) > 0 || len(q.env) > 0 || q.Wrapper != "") {
+		return errPacket
+	}
+	if q.Wrapper != "" && (!wrapperForm.MatchString(q.Wrapper) || strings.Contains(q.Wrapper, "/../")) {
+		return errPacket
+	}
+	return q.checkLimits()
+}
+
+func (q *request) checkLimits() error {
+	if q.Box == 0 || q.MemoryMB < minMemoryMB || q.MemoryMB > maxMemoryMB || q.EphemeralMB < 1 || q.EphemeralMB > maxTmpMB {
+		return errPacket
+	}
+	if q.Code != "" && !digestForm.MatchString(q.Code) || len(q.Layers) > maxLayers {
+		return errPacket
+	}
+	for _, l := range q.Layers {
+		if !digestForm.MatchString(l) {
+			return errPacket
+		}
+	}
+	return nil
+}
