@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"kiln/executor/runner"
+	"kiln/executor/runtimes"
 	"kiln/lambda"
 )
 
@@ -349,6 +350,15 @@ func (d *Driver) Reap(ctx context.Context) error {
 	}
 	_, err := d.ask(ctx, &request{Op: opReap})
 	return err
+}
+
+// Runtimes looks for runtimes again and lists them, as the spawner sees them: it reads folders that the server cannot.
+func (d *Driver) Runtimes(ctx context.Context) ([]runtimes.Runtime, error) {
+	if d.Capabilities().Rung == runner.RungD {
+		return nil, nil
+	}
+	a, err := d.ask(ctx, &request{Op: opRuntimes})
+	return a.Runtimes, err
 }
 
 // Close ends the spawner's connection, and with it every sandbox, and waits until the driver's own spawner has gone.

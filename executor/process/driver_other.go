@@ -7,6 +7,7 @@ import (
 	"errors"
 
 	"kiln/executor/runner"
+	"kiln/executor/runtimes"
 	"kiln/lambda"
 )
 
@@ -54,6 +55,9 @@ func (*Driver) Start(context.Context, runner.Spec) (runner.Sandbox, error) {
 
 // Reap has nothing to do.
 func (*Driver) Reap(context.Context) error { return nil }
+
+// Runtimes is empty: nothing could run them.
+func (*Driver) Runtimes(context.Context) ([]runtimes.Runtime, error) { return nil, nil }
 
 // Close has nothing to do.
 func (*Driver) Close(context.Context) error { return nil }

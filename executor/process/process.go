@@ -44,8 +44,9 @@ func (o Options) withDefaults() Options {
 type Config struct {
 	Data, Code, State string // folders: Kiln's data, unpacked packages, the spawner's own notes
 	Rung              runner.Rung
-	// Discover lists this machine's runtimes. It runs in the spawner, as root on rung A: it must not start programs below Data.
-	Discover func(data string) []runtimes.Runtime
+	// Discover lists the host's own runtimes; those that Kiln installed below Data are found by their folders' names alone,
+	// because the server writes there and nothing of it may be run as root.
+	Discover func() []runtimes.Runtime
 	// Bootstraps writes Kiln's bootstraps below dir, once per spawner.
 	Bootstraps func(dir string) error
 }

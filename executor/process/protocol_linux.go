@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"kiln/executor/runner"
+	"kiln/executor/runtimes"
 )
 
 // Everything that the server may ask of the spawner. A packet is the header's length (4 bytes, big endian), the header as JSON,
@@ -19,6 +20,7 @@ const (
 	opHandOver = "hand-over"
 	opKill     = "kill"
 	opReap     = "reap"
+	opRuntimes = "runtimes" // look for runtimes again and list them
 
 	maxHeader   = 4 << 10
 	maxEnv      = 64 << 10
@@ -60,6 +62,8 @@ type reply struct {
 	Fds   string               `json:"fds,omitempty"`
 	Exit  *runner.Exit         `json:"exit,omitempty"`
 	Hello *runner.Capabilities `json:"hello,omitempty"`
+
+	Runtimes []runtimes.Runtime `json:"runtimes,omitempty"`
 }
 
 // The letters of reply.Fds, one per descriptor, in order.
@@ -153,7 +157,7 @@ func (q *request) check() error {
 			return errPacket
 		}
 		return q.checkBare()
-	case opReap:
+	case opReap, opRuntimes:
 		return q.checkBare()
 	}
 	return errPacket

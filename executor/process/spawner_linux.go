@@ -46,12 +46,12 @@ type spawner struct {
 	uid0    int
 	boots   chan struct{} // at most so many boxes boot at a time
 
-	mu       sync.Mutex
-	boxes    map[uint64]*box
-	slots    [maxBoxes]bool
-	runtimes map[string]runtimes.Runtime
-	booting  sync.WaitGroup
-	reaping  sync.Mutex
+	mu    sync.Mutex
+	boxes map[uint64]*box
+	slots [maxBoxes]bool
+	catalogue
+	booting sync.WaitGroup
+	reaping sync.Mutex
 }
 
 // SpawnerMain is the whole of `kiln spawner`: args are what follows those words. It returns the exit status.
@@ -64,6 +64,9 @@ func SpawnerMainWith(args []string, cfg Config) int {
 		return boxMain()
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil)).With("in", "spawner")
+	if cfg.Discover == nil {
+		cfg.Discover, cfg.Bootstraps = hostRuntimes, runtimes.WriteBootstraps
+	}
 	if err := readFlags(args, &cfg); err != nil {
 		log.Error("arguments", "err", err)
 		return 2
@@ -75,7 +78,7 @@ func SpawnerMainWith(args []string, cfg Config) int {
 		log.Error("control socket", "err", err)
 		return 1
 	}
-	s := &spawner{cfg: cfg, w: w, log: log, boxes: map[uint64]*box{}, runtimes: map[string]runtimes.Runtime{},
+	s := &spawner{cfg: cfg, w: w, log: log, boxes: map[uint64]*box{},
 		boots: make(chan struct{}, max(4, 2*runtime.NumCPU()))}
 	if err := s.prepare(); err != nil {
 		s.caps.Rung = runner.RungD
@@ -133,6 +136,7 @@ func (s *spawner) prepare() error {
 		s.miss("sandbox.needRoot")
 	}
 	s.miss("sandbox.noNetwork")
+	go s.look(s.cfg, s.dataFd)
 	return s.probe()
 }
 
@@ -163,9 +167,6 @@ func (s *spawner) folders() error {
 	bootstraps := filepath.Join(s.cfg.State, "runtime")
 	if err := os.Chmod(bootstraps, 0o755); err != nil {
 		return err
-	}
-	if s.cfg.Bootstraps == nil {
-		return nil
 	}
 	return s.cfg.Bootstraps(bootstraps)
 }
@@ -304,6 +305,8 @@ func (s *spawner) handle(packet []byte) {
 			b.kill()
 		}
 		s.answer(reply{Say: sayDone, Seq: q.Seq})
+	case opRuntimes:
+		go s.answer(reply{Say: sayDone, Seq: q.Seq, Runtimes: s.look(s.cfg, s.dataFd)})
 	case opReap:
 		go s.answerReap(q.Seq)
 	}

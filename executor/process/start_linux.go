@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -85,7 +84,7 @@ func (s *spawner) forget(b *box) {
 func (s *spawner) bootRuntime(b *box, q *request) (*pipes, error) {
 	s.boots <- struct{}{}
 	defer func() { <-s.boots }()
-	rt, err := s.runtime(q.Runtime)
+	rt, err := s.find(q.Runtime, s.cfg, s.dataFd)
 	if err != nil {
 		return nil, err
 	}
@@ -245,32 +244,6 @@ func (s *spawner) planCode(plan *mountPlan, q *request) error {
 	}
 	plan.add("/opt", true, fd)
 	return nil
-}
-
-// runtime finds a runtime by its name, looking again when the name is new: one may have been installed since.
-func (s *spawner) runtime(name string) (runtimes.Runtime, error) {
-	s.mu.Lock()
-	rt, ok := s.runtimes[name]
-	s.mu.Unlock()
-	if ok {
-		return rt, nil
-	}
-	found := map[string]runtimes.Runtime{}
-	if s.cfg.Discover != nil {
-		for _, rt := range s.cfg.Discover(s.cfg.Data) {
-			found[rt.Name] = rt
-		}
-	}
-	s.mu.Lock()
-	s.runtimes = found
-	s.mu.Unlock()
-	if rt, ok = found[name]; !ok {
-		return rt, lambda.E(lambda.Unavailable, "sandbox.noRuntime", "runtime", name)
-	}
-	if rt.Binary != "" && strings.Contains(rt.Binary, "\x00") {
-		return rt, fmt.Errorf("runtime %s has no usable path", name)
-	}
-	return rt, nil
 }
 
 // handOver makes a pre-booted box a function's, once.

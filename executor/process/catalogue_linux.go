@@ -1,0 +1,97 @@
+package process
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"kiln/executor/runtimes"
+	"kiln/lambda"
+)
+
+// catalogue is the runtimes that a spawner knows. Looking is done by one at a time; it is safe for concurrent use.
+type catalogue struct {
+	looking sync.Mutex
+	known   []runtimes.Runtime
+}
+
+var installedForm = regexp.MustCompile(`^nodejs[0-9]{1,3}\.x$`)
+
+// hostRuntimes are the machine's own, asked for their versions. The data folder is left out: what lies there was written by the server.
+func hostRuntimes() []runtimes.Runtime {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	return runtimes.Discover(ctx, "/nonexistent").All()
+}
+
+// look searches anew.
+func (c *catalogue) look(cfg Config, dataFd int) []runtimes.Runtime {
+	c.looking.Lock()
+	defer c.looking.Unlock()
+	return c.lookLocked(cfg, dataFd)
+}
+
+func (c *catalogue) lookLocked(cfg Config, dataFd int) []runtimes.Runtime {
+	found := installedRuntimes(cfg.Data, dataFd)
+	for _, rt := range cfg.Discover() {
+		if !slices.ContainsFunc(found, func(have runtimes.Runtime) bool { return have.Name == rt.Name }) {
+			found = append(found, rt)
+		}
+	}
+	c.known = found
+	return found
+}
+
+// find gives the runtime of this name; it looks again when the name is new, because one may have been installed since.
+func (c *catalogue) find(name string, cfg Config, dataFd int) (runtimes.Runtime, error) {
+	c.looking.Lock()
+	defer c.looking.Unlock()
+	named := func(rt runtimes.Runtime) bool { return rt.Name == name }
+	if i := slices.IndexFunc(c.known, named); i >= 0 {
+		return c.known[i], nil
+	}
+	if installedForm.MatchString(name) || len(c.known) == 0 {
+		c.lookLocked(cfg, dataFd)
+	}
+	if i := slices.IndexFunc(c.known, named); i >= 0 {
+		return c.known[i], nil
+	}
+	return runtimes.Runtime{}, lambda.E(lambda.Unavailable, "runtime.missing", "runtime", name)
+}
+
+// installedRuntimes are those below the data folder, by their names alone: nothing there is run or read, links are not followed.
+func installedRuntimes(data string, dataFd int) []runtimes.Runtime {
+	dir, err := openBeneath(dataFd, filepath.Base(runtimes.Installed(data)))
+	if err != nil {
+		return nil
+	}
+	defer unix.Close(dir)
+	readable, err := unix.Openat(dir, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil
+	}
+	f := os.NewFile(uintptr(readable), "runtimes")
+	defer f.Close()
+	names, err := f.Readdirnames(1000)
+	if err != nil {
+		return nil
+	}
+	var found []runtimes.Runtime
+	for _, name := range names {
+		if !installedForm.MatchString(name) {
+			continue
+		}
+		if fd, err := openBeneath(dir, name+"/bin"); err == nil {
+			unix.Close(fd)
+			prefix := filepath.Join(runtimes.Installed(data), name)
+			found = append(found, runtimes.Runtime{Name: name, Family: runtimes.Node, Binary: filepath.Join(prefix, "bin/node"), Prefix: prefix})
+		}
+	}
+	return found
+}
