@@ -1,0 +1,44 @@
+package console
+
+import (
+	"context"
+	"time"
+
+	"kiln/executor"
+	"kiln/iam"
+	"kiln/lambda"
+)
+
+// Store is what the console needs of the database; store.Store has it. Each file declares what its pages need.
+type Store interface {
+	shellStore
+	homeStore
+	workspaceStore
+	watchStore
+}
+
+// shellStore is what the frame of every page needs.
+type shellStore interface {
+	CountFunctions(ctx context.Context) (int, error)
+	Function(ctx context.Context, name string) (*lambda.Function, error)
+	Preferences(ctx context.Context, user int64) (map[string]string, error)
+	SetPreference(ctx context.Context, user int64, name, value string) error
+	MetricsByFunction(ctx context.Context, from, to time.Time) (map[int64]lambda.MetricPoint, error)
+}
+
+// Engine is what the console needs of the executor.
+type Engine interface {
+	Capacity() executor.Capacity
+}
+
+// Runtimes is what the console needs of executor/runtimes.
+type Runtimes interface {
+	Ready() []string // names of the runtimes that this machine can run
+}
+
+// Sessions is what the console needs of the server's sessions.
+type Sessions interface {
+	End(ctx context.Context, by iam.Principal, user, session int64) error // 0 ends all of the user
+	Changed(user int64)                                                   // the user's preferences changed
+	Watch(session int64) (ended <-chan struct{}, release func())          // for sockets: closed when the session ends
+}
