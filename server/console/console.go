@@ -10,7 +10,7 @@
 //     A form with wrong fields is drawn again with status 422 (htmx swaps 422; every other error goes to the notices).
 //  3. View model: a plain struct in web/<page>.go; numbers stay numbers, the template formats them by language.
 //  4. templ: web/<page>.templ, inside @Shell(Frame{…}); fragments are components of their own. Then `go tool templ generate` and commit *_templ.go.
-//  5. Texts: a table in web/messages/<page>.go with English and Korean, added to tables in catalogue.go; in templ {T(ctx, "page.key", "n", 3)}.
+//  5. Texts: a table in web/messages/<page>.go with English and Korean, added to tables in catalogue.go; in templ { T(ctx, KEY, "n", 3) }.
 //     Texts for TypeScript begin with "js." and are read there by t("js.…").
 //  6. Island: static/src/<name>.ts with `export function start(el)`, a line in static/src/island.ts, and data-island="<name>" in the templ.
 //     It gets its data from data-… attributes. No inline script, no inline style; the CSRF token is document.body.dataset.csrf

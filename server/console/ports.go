@@ -4,7 +4,6 @@ import (
 	"context"
 	"time"
 
-	"kiln/executor"
 	"kiln/iam"
 	"kiln/lambda"
 )
@@ -28,17 +27,24 @@ type shellStore interface {
 
 // Engine is what the console needs of the executor.
 type Engine interface {
-	Capacity() executor.Capacity
+	Capacity() lambda.Capacity
+}
+
+// Runtime is one runtime that this machine can run.
+type Runtime struct {
+	Name    string // "nodejs22.x"
+	Version string // "22.20.0"; "" for provided
+	Path    string // of the interpreter; "" for provided
 }
 
 // Runtimes is what the console needs of executor/runtimes.
 type Runtimes interface {
-	Ready() []string // names of the runtimes that this machine can run
+	Ready() []Runtime
 }
 
 // Sessions is what the console needs of the server's sessions.
 type Sessions interface {
 	End(ctx context.Context, by iam.Principal, user, session int64) error // 0 ends all of the user
 	Changed(user int64)                                                   // the user's preferences changed
-	Watch(session int64) (ended <-chan struct{}, release func())          // for sockets: closed when the session ends
+	Watch(user, session int64) (ended <-chan struct{}, release func())    // for sockets: closed when the session ends
 }

@@ -12,6 +12,7 @@ type (
 	principalKey struct{}
 	requestKey   struct{}
 	sessionKey   struct{}
+	nonceKey     struct{}
 )
 
 // WithPrincipal puts who calls into ctx.
@@ -30,9 +31,10 @@ func Principal(ctx context.Context) iam.Principal {
 
 // Session is a signed-in browser as handlers need it.
 type Session struct {
-	ID     int64
-	User   int64
-	Secret string // of the cookie: the CSRF token is made of it; never shown
+	ID          int64
+	User        int64
+	CSRF        string            // what every write must bring along
+	Preferences map[string]string // read only
 }
 
 // WithSession puts the browser's session into ctx.
@@ -64,4 +66,15 @@ func WithRequestID(ctx context.Context, id string) context.Context {
 func RequestID(ctx context.Context) string {
 	id, _ := ctx.Value(requestKey{}).(string)
 	return id
+}
+
+// WithNonce puts the style nonce of this answer's content security policy into ctx.
+func WithNonce(ctx context.Context, nonce string) context.Context {
+	return context.WithValue(ctx, nonceKey{}, nonce)
+}
+
+// Nonce is the style nonce of this answer.
+func Nonce(ctx context.Context) string {
+	n, _ := ctx.Value(nonceKey{}).(string)
+	return n
 }

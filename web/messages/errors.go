@@ -13,6 +13,7 @@ var errorTexts = []Entry{
 	{"error.csrf.missing", "The page is too old. Load it again; what you typed stays in the form.", "페이지가 오래되었습니다. 다시 불러오세요. 입력한 내용은 양식에 남아 있습니다."},
 	{"error.host.unknown", "Kiln does not answer under this host name. Set KILN_CONSOLE_URL to allow it.", "Kiln은 이 호스트 이름으로 응답하지 않습니다. KILN_CONSOLE_URL로 허용하세요."},
 	{"error.body.large", "This is too large: at most {max}.", "너무 큽니다. 최대 {max}까지 가능합니다."},
+	{"error.preference.wrong", "This preference does not exist.", "그런 설정이 없습니다."},
 	{"error.input.invalid", "Some fields need another value.", "일부 입력란의 값을 고쳐야 합니다."},
 	{"error.function.missing", "There is no function with this name.", "이 이름의 함수가 없습니다."},
 	{"error.function.exists", "A function with this name exists already.", "이 이름의 함수가 이미 있습니다."},
@@ -28,6 +29,7 @@ var errorTexts = []Entry{
 	{"error.digest.missing", "This state of the function is no longer there. Run it again.", "함수의 이 상태가 더 이상 없습니다. 다시 실행하세요."},
 	{"error.invocation.missing", "There is no such invocation. It may be older than the retention.", "그 호출이 없습니다. 보관 기간이 지났을 수 있습니다."},
 	{"error.bodies.missing", "The event and the response of this invocation were not kept.", "이 호출의 이벤트와 응답은 보관되지 않았습니다."},
+	{"error.runtime.missing", "This machine has no {runtime}. Install it under Settings, Runtimes.", "이 컴퓨터에 {runtime}이(가) 없습니다. 설정의 런타임에서 설치하세요."},
 	{"error.key.missing", "There is no such access key.", "그 액세스 키가 없습니다."},
 }
 
