@@ -25,11 +25,11 @@ var mayImport = map[string][]string{
 	"store":                 {"lambda", "iam", "secret", "code", "migrations"},
 	"store/postgres":        {},
 	"store/storetest":       {"store", "store/postgres", "lambda", "migrations"},
-	"server":                {"lambda", "iam", "static", "web", "server/edge", "server/console", "server/lambdaapi", "server/gateway", "server/sigv4"},
+	"server":                {"lambda", "iam", "static", "web", "web/messages", "server/edge", "server/console", "server/lambdaapi", "server/gateway", "server/sigv4"},
 	"server/edge":           {"lambda", "iam"},
 	"server/sigv4":          {"lambda", "iam", "server/edge"},
 	"server/lambdaapi":      {"lambda", "iam", "code", "server/edge", "server/sigv4"},
-	"server/console":        {"lambda", "iam", "code", "web", "static", "telemetry", "server/edge"},
+	"server/console":        {"lambda", "iam", "code", "web", "web/messages", "static", "telemetry", "server/edge"},
 	"server/gateway":        {"lambda", "iam", "server/edge", "server/sigv4"},
 	"web":                   {"lambda", "iam", "static", "web/messages"},
 	"web/messages":          {"lambda"}, // the one catalogue, for pages and for the islands' JSON
