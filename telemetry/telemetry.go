@@ -17,4 +17,3 @@ type Sink interface {
 	FlushedLSN(ctx context.Context) (uint64, error)
 	CopyRuns(ctx context.Context, runs []lambda.Run, points []lambda.MetricPoint) error
 }
-
