@@ -195,9 +195,7 @@ func (s *spawner) raiseLimits() {
 }
 
 func (s *spawner) findCgroups() {
-	h := fnv.New32a()
-	io.WriteString(h, s.cfg.State) //nolint:errcheck // never fails
-	cg, err := findCgroups(fmt.Sprintf("kiln-%08x", h.Sum32()))
+	cg, err := findCgroups(cgroupName(s.cfg.State))
 	if err != nil {
 		s.log.Info("no cgroups", "err", err)
 		s.miss("sandbox.noCgroups")
@@ -205,6 +203,13 @@ func (s *spawner) findCgroups() {
 	}
 	s.cg = cg
 	s.caps.Cgroups, s.caps.Freezer, s.caps.CPUQuota = cg.kind, cg.has("freezer"), cg.has("cpu")
+}
+
+// cgroupName is the same for every spawner of a state folder.
+func cgroupName(state string) string {
+	h := fnv.New32a()
+	_, _ = io.WriteString(h, state)
+	return fmt.Sprintf("kiln-%08x", h.Sum32())
 }
 
 const defaultTmpMB = 512
@@ -386,7 +391,17 @@ func (s *spawner) endAll() {
 	if s.cg != nil {
 		s.cg.remove()
 	}
-	if s.caps.Rung != runner.RungD {
-		_ = os.RemoveAll(filepath.Join(s.cfg.State, "runtime")) // made anew by the next spawner
+	s.removeState()
+}
+
+// removeState removes the state folder unless a note is left in it.
+func (s *spawner) removeState() {
+	if err := os.Remove(filepath.Join(s.cfg.State, "boxes")); err != nil {
+		return
+	}
+	for _, d := range []string{"runtime", "root", ""} {
+		if err := os.RemoveAll(filepath.Join(s.cfg.State, d)); err != nil {
+			s.log.Error("remove the state folder", "err", err)
+		}
 	}
 }
