@@ -181,7 +181,7 @@ func (s *spawner) boot(b *box, p *pipes, conf *boxConf, plan *mountPlan) error {
 	if err != nil {
 		return err
 	}
-	if !st.Ready || len(fds) != 2 {
+	if st == nil || !st.Ready || len(fds) != 2 {
 		closeFds(fds)
 		return errors.New("the box is not ready")
 	}

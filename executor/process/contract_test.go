@@ -104,6 +104,7 @@ func TestStopTwiceAndAfterTheExit(t *testing.T) {
 
 func TestACancelledStartLeavesNothing(t *testing.T) {
 	b := open(t)
+	spawner := spawnerOf(t, os.Getpid())
 	for i := range 8 {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Duration(i)*4*time.Millisecond)
 		box, err := b.Start(ctx, spec("python3.11", 128))
@@ -115,6 +116,9 @@ func TestACancelledStartLeavesNothing(t *testing.T) {
 		}
 	}
 	b.wantNothingLeft(t)
+	if now := spawnerOf(t, os.Getpid()); now != spawner { // a box that was killed before it was ready once ended the spawner
+		t.Errorf("spawner %d became %d", spawner, now)
+	}
 }
 
 // wantNothingLeft waits until no box has a note, a process, a cgroup or a mount.
