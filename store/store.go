@@ -5,265 +5,179 @@ package store
 import (
 	"context"
 	"errors"
-	"io"
+	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
-	"kiln/iam"
 	"kiln/lambda"
+	"kiln/secret"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
+	gormpostgres "gorm.io/driver/postgres"
+	"gorm.io/gorm"
+	"gorm.io/gorm/logger"
 )
 
 // Options says how to open a store.
 type Options struct {
-	URL       string // postgres:// or a socket form that pgx takes
-	MasterKey []byte // 32 bytes: seals environments and keys, keys digests
+	URL       string       // postgres:// or a socket form that pgx takes
+	Keys      *secret.Ring // seals environments and keys, keys digests
+	MasterKey []byte       // 32 bytes: a ring of one key, when Keys is nil
 	Region    string
 	AccountID string
 	Log       *slog.Logger
 }
 
-// Store is Postgres. Close it after everything that uses it has ended.
-type Store struct{}
+// Connections: each kind of work has its share of the pool, so that none can starve another. The one-server lock has a connection of its own.
+const (
+	telemetryConns = 2
+	queueConns     = 4
+	consoleConns   = 12
+)
 
-var errNotBuilt = errors.New("store: not built yet")
+// Store is Postgres. Close it after everything that uses it has ended.
+type Store struct {
+	pool  *pgxpool.Pool
+	db    *gorm.DB
+	ring  *secret.Ring
+	arns  lambda.ARNs
+	log   *slog.Logger
+	lock  *serverLock
+	epoch int64
+
+	digestKey []byte
+
+	console, queue, telemetry share
+
+	enqueuer *enqueuer
+	trims    *bodyTrims
+	closing  sync.Once
+}
 
 // Open connects, migrates when needed, takes the one-server lock and checks the master key against what is sealed.
-func Open(ctx context.Context, o Options) (*Store, error) { return nil, errNotBuilt }
+func Open(ctx context.Context, o Options) (*Store, error) {
+	s, err := connect(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.start(ctx, o); err != nil {
+		s.disconnect()
+		return nil, err
+	}
+	return s, nil
+}
 
-// Close gives back every connection.
-func (s *Store) Close() {}
+func connect(ctx context.Context, o Options) (*Store, error) {
+	s := &Store{ring: o.Keys, log: o.Log, arns: lambda.ARNs{Region: o.Region, AccountID: o.AccountID},
+		console: make(share, consoleConns), queue: make(share, queueConns), telemetry: make(share, telemetryConns)}
+	if s.log == nil {
+		s.log = slog.Default()
+	}
+	if s.ring == nil {
+		ring, err := secret.NewRing(o.MasterKey)
+		if err != nil {
+			return nil, err
+		}
+		s.ring = ring
+	}
+	s.digestKey = s.ring.Derive("revision digest")
+	c, err := pgxpool.ParseConfig(o.URL)
+	if err != nil {
+		return nil, errors.New("DATABASE_URL cannot be read") // the parser's own text may hold the password
+	}
+	c.MaxConns = telemetryConns + queueConns + consoleConns
+	c.MinConns = 1
+	c.ConnConfig.RuntimeParams["application_name"] = "kiln"
+	c.ConnConfig.RuntimeParams["timezone"] = "UTC"
+	c.ConnConfig.RuntimeParams["idle_in_transaction_session_timeout"] = "60s"
+	if s.pool, err = pgxpool.NewWithConfig(ctx, c); err != nil {
+		return nil, fmt.Errorf("open the database: %w", err)
+	}
+	sqlDB := stdlib.OpenDBFromPool(s.pool)
+	sqlDB.SetMaxIdleConns(0)
+	s.db, err = gorm.Open(gormpostgres.New(gormpostgres.Config{Conn: sqlDB}), &gorm.Config{
+		TranslateError: true, SkipDefaultTransaction: true, DisableAutomaticPing: true, Logger: logger.Discard,
+	})
+	if err != nil {
+		s.pool.Close()
+		return nil, fmt.Errorf("open the database: %w", err)
+	}
+	return s, nil
+}
 
-// Lost is closed when the one-server lock is gone: stop claiming at once.
-func (s *Store) Lost() <-chan struct{} { return nil }
+func (s *Store) start(ctx context.Context, o Options) error {
+	var err error
+	if s.lock, err = takeServerLock(ctx, o.URL, s.log); err != nil {
+		return err
+	}
+	if err := Migrate(ctx, o.URL); err != nil {
+		return err
+	}
+	if err := s.checkKey(ctx); err != nil {
+		return err
+	}
+	if err := s.pool.QueryRow(ctx, "UPDATE server SET epoch = epoch + 1 RETURNING epoch").Scan(&s.epoch); err != nil {
+		return fault(err, "count this start")
+	}
+	if err := s.seedRole(ctx); err != nil {
+		return err
+	}
+	if err := s.makePartitions(ctx, time.Now()); err != nil {
+		return err
+	}
+	s.trims = newBodyTrims()
+	s.enqueuer = startEnqueuer(s)
+	return nil
+}
+
+// checkKey refuses a master key that cannot open what is sealed already; the first start seals a known value for the later ones.
+func (s *Store) checkKey(ctx context.Context) error {
+	const where, known = "key check", "kiln"
+	var sealed []byte
+	if err := s.pool.QueryRow(ctx, "SELECT key_check FROM server").Scan(&sealed); err != nil {
+		return fault(err, "read the key check")
+	}
+	if sealed == nil {
+		_, err := s.pool.Exec(ctx, "UPDATE server SET key_check = $1", s.ring.Seal([]byte(known), where))
+		return fault(err, "keep the key check")
+	}
+	if _, err := s.ring.Open(sealed, where); err != nil {
+		return errors.New("the database holds values that were sealed with another master key: put the right key file back (KILN_MASTER_KEY_FILE or master.key in the data folder); nothing was changed")
+	}
+	return nil
+}
+
+// Close writes what is on its way into the queue, gives back the one-server lock and every connection.
+func (s *Store) Close() {
+	s.closing.Do(func() {
+		s.enqueuer.stop()
+		s.disconnect()
+	})
+}
+
+func (s *Store) disconnect() {
+	if s.lock != nil {
+		s.lock.release()
+	}
+	if sqlDB, err := s.db.DB(); err == nil {
+		_ = sqlDB.Close() // only gives connections back to the pool
+	}
+	s.pool.Close()
+}
+
+// Lost is closed when another server has taken the one-server lock: stop claiming at once and end.
+// While the lock's connection is only broken (the database restarts), claims are refused and the lock is taken again.
+func (s *Store) Lost() <-chan struct{} { return s.lock.lost }
 
 // Ping checks that the database answers.
-func (s *Store) Ping(ctx context.Context) error { return errNotBuilt }
+func (s *Store) Ping(ctx context.Context) error {
+	return fault(s.pool.Ping(ctx), "reach the database")
+}
 
 // Epoch is the number of this server start, one more than the last one's; the epoch of every log id.
-func (s *Store) Epoch() int64 { return 0 }
+func (s *Store) Epoch() int64 { return s.epoch }
 
-// ---- functions ----
-
-// CreateFunction makes a function and its revision 1. Conflict "function.exists".
-func (s *Store) CreateFunction(ctx context.Context, by iam.Principal, n lambda.NewFunction) (*lambda.Function, error) {
-	return nil, errNotBuilt
-}
-
-// Function is NotFound "function.missing" when there is none.
-func (s *Store) Function(ctx context.Context, name string) (*lambda.Function, error) {
-	return nil, errNotBuilt
-}
-
-// Functions is one page in name order.
-func (s *Store) Functions(ctx context.Context, f lambda.FunctionFilter) ([]*lambda.Function, error) {
-	return nil, errNotBuilt
-}
-
-// CountFunctions is the number of functions.
-func (s *Store) CountFunctions(ctx context.Context) (int, error) { return 0, errNotBuilt }
-
-// UpdateFunction applies u when the function's revision is still the one named (0 skips the check); Conflict "function.changed" otherwise.
-func (s *Store) UpdateFunction(ctx context.Context, by iam.Principal, name string, revision int64, u lambda.FunctionUpdate) (*lambda.Function, error) {
-	return nil, errNotBuilt
-}
-
-// RollBack makes a new revision with the code and configuration of revision `to`.
-func (s *Store) RollBack(ctx context.Context, by iam.Principal, name string, revision, to int64) (*lambda.Function, error) {
-	return nil, errNotBuilt
-}
-
-// DeleteFunction removes the function with versions, aliases, drafts, saved events, queue and resource policy; history of runs ends with retention.
-func (s *Store) DeleteFunction(ctx context.Context, by iam.Principal, name string) error {
-	return errNotBuilt
-}
-
-// Revisions is one page, newest first; before 0 starts at the newest. limit ≤ 200.
-func (s *Store) Revisions(ctx context.Context, name string, before int64, limit int) ([]*lambda.Revision, error) {
-	return nil, errNotBuilt
-}
-
-// Revision is one of them; environment opened.
-func (s *Store) Revision(ctx context.Context, name string, number int64) (*lambda.Revision, error) {
-	return nil, errNotBuilt
-}
-
-// RecentRevisions is the newest of all functions since from, for Home.
-func (s *Store) RecentRevisions(ctx context.Context, from time.Time, limit int) ([]*lambda.Revision, error) {
-	return nil, errNotBuilt
-}
-
-// ---- code ----
-
-// PutCode keeps a package under its SHA-256 (1 MiB chunk rows); the same bytes are kept once.
-func (s *Store) PutCode(ctx context.Context, zip io.Reader) (lambda.Code, error) {
-	return lambda.Code{}, errNotBuilt
-}
-
-// OpenCode reads a kept package. NotFound "code.missing".
-func (s *Store) OpenCode(ctx context.Context, sha256 string) (io.ReadCloser, error) {
-	return nil, errNotBuilt
-}
-
-// ---- drafts and test events ----
-
-// Draft is the user's draft; NotFound "draft.missing" when there is none.
-func (s *Store) Draft(ctx context.Context, user int64, function string) (*lambda.DraftState, error) {
-	return nil, errNotBuilt
-}
-
-// SaveDraft writes the changed files of a draft (a nil Data with Deleted removes a file). seq is the draft's Seq that the client knows,
-// 0 for a new draft; Conflict "draft.changed" when another tab saved in between. It answers the new state without file contents.
-func (s *Store) SaveDraft(ctx context.Context, by iam.Principal, function string, base, seq int64, changed []lambda.DraftFile) (*lambda.DraftState, error) {
-	return nil, errNotBuilt
-}
-
-// DiscardDraft removes it; no error when there is none.
-func (s *Store) DiscardDraft(ctx context.Context, user int64, function string) error {
-	return errNotBuilt
-}
-
-// PinDraft names the revision digest of a draft run: code built from the draft with the deployed configuration. At most one per user and function
-// is kept; it stays runnable for 10 minutes.
-func (s *Store) PinDraft(ctx context.Context, by iam.Principal, function string, c lambda.Code) (lambda.Digest, error) {
-	return "", errNotBuilt
-}
-
-// TestEvents are the saved events of a function by name.
-func (s *Store) TestEvents(ctx context.Context, function string) ([]lambda.TestEvent, error) {
-	return nil, errNotBuilt
-}
-
-// PutTestEvent saves or replaces an event.
-func (s *Store) PutTestEvent(ctx context.Context, by iam.Principal, e lambda.TestEvent) error {
-	return errNotBuilt
-}
-
-// DeleteTestEvent removes one; no error when there is none.
-func (s *Store) DeleteTestEvent(ctx context.Context, by iam.Principal, function, name string) error {
-	return errNotBuilt
-}
-
-// ---- running ----
-
-// Target resolves a name and qualifier ("" is $LATEST). NotFound "function.missing", "version.missing", "alias.missing".
-func (s *Store) Target(ctx context.Context, name, qualifier string) (*lambda.Target, error) {
-	return nil, errNotBuilt
-}
-
-// Runnable is what a digest names. NotFound "digest.missing".
-func (s *Store) Runnable(ctx context.Context, d lambda.Digest) (*lambda.Runnable, error) {
-	return nil, errNotBuilt
-}
-
-// Reachable are the digests of one function that $LATEST, a version, an alias, a queued event or a draft run of the last 10 minutes reach.
-func (s *Store) Reachable(ctx context.Context, function string) (map[lambda.Digest]bool, error) {
-	return nil, errNotBuilt
-}
-
-// Enqueue returns when the event is committed. Concurrent calls share a commit.
-func (s *Store) Enqueue(ctx context.Context, inv *lambda.Invocation) error { return errNotBuilt }
-
-// Claim takes up to slots[functionID] due events of each named function, oldest first, for `lease`. node names this server's start.
-func (s *Store) Claim(ctx context.Context, node string, slots map[int64]int, lease time.Duration) ([]lambda.Claimed, error) {
-	return nil, errNotBuilt
-}
-
-// DueFunctions are the functions that have events due at now, with their number, at most limit, the longest waiting first, and when the next event becomes due.
-func (s *Store) DueFunctions(ctx context.Context, limit int) (due map[int64]int, next time.Time, err error) {
-	return nil, time.Time{}, errNotBuilt
-}
-
-// ExtendLease prolongs this node's claims.
-func (s *Store) ExtendLease(ctx context.Context, node string, ids []int64, lease time.Duration) error {
-	return errNotBuilt
-}
-
-// Settle ends or delays claimed events in one transaction; a settlement whose claim is outdated is left out and counted in lost.
-func (s *Store) Settle(ctx context.Context, all []lambda.Settlement) (lost int, err error) {
-	return 0, errNotBuilt
-}
-
-// ReleaseLeases gives back every claim of node, for a clean stop.
-func (s *Store) ReleaseLeases(ctx context.Context, node string) error { return errNotBuilt }
-
-// QueueState is one function's queue; 0 for the whole account.
-func (s *Store) QueueState(ctx context.Context, functionID int64) (lambda.QueueState, error) {
-	return lambda.QueueState{}, errNotBuilt
-}
-
-// DeadLetters is one page, newest first; before 0 starts at the newest.
-func (s *Store) DeadLetters(ctx context.Context, functionID int64, before int64, limit int) ([]lambda.DeadLetter, error) {
-	return nil, errNotBuilt
-}
-
-// Redrive puts dead letters back into the queue as new events (attempt 0); it answers how many.
-func (s *Store) Redrive(ctx context.Context, by iam.Principal, function string, ids []int64) (int, error) {
-	return 0, errNotBuilt
-}
-
-// ---- telemetry ----
-
-// CopyLogs writes lines in id order with synchronous_commit off and answers the WAL position that covers them.
-func (s *Store) CopyLogs(ctx context.Context, lines []lambda.LogLine) (lsn uint64, err error) {
-	return 0, errNotBuilt
-}
-
-// RepairLogs writes lines of which some may be there already; it is durable when it returns.
-func (s *Store) RepairLogs(ctx context.Context, lines []lambda.LogLine) error { return errNotBuilt }
-
-// FlushedLSN is the WAL position up to which the database is durable.
-func (s *Store) FlushedLSN(ctx context.Context) (uint64, error) { return 0, errNotBuilt }
-
-// CopyRuns writes invocation rows and bodies and adds the metric points to minute and hour roll-ups, in one transaction (durable).
-// The points are those of exactly these runs, one per function and minute and one with FunctionID 0 for the whole account per minute; they are
-// added as given. A batch is repeated unchanged after a doubtful commit: when every one of its runs (request id and attempt) is there already
-// nothing is written, points included. With no runs the points are always added.
-func (s *Store) CopyRuns(ctx context.Context, runs []lambda.Run, points []lambda.MetricPoint) error {
-	return errNotBuilt
-}
-
-// LogLines reads kept lines.
-func (s *Store) LogLines(ctx context.Context, q lambda.LogQuery) ([]lambda.LogLine, error) {
-	return nil, errNotBuilt
-}
-
-// LogHistogram counts lines by level in `buckets` equal periods of [from, to).
-func (s *Store) LogHistogram(ctx context.Context, q lambda.LogQuery, buckets int) ([][7]int64, error) {
-	return nil, errNotBuilt
-}
-
-// Invocations is one page, newest first.
-func (s *Store) Invocations(ctx context.Context, f lambda.InvocationFilter) ([]lambda.Report, error) {
-	return nil, errNotBuilt
-}
-
-// Invocation is the newest attempt of a request id (full, or a unique prefix of at least 6 characters). NotFound "invocation.missing".
-func (s *Store) Invocation(ctx context.Context, requestID string) (*lambda.Report, error) {
-	return nil, errNotBuilt
-}
-
-// Bodies are an invocation's kept event and response. NotFound "bodies.missing".
-func (s *Store) Bodies(ctx context.Context, requestID string) (*lambda.Bodies, error) {
-	return nil, errNotBuilt
-}
-
-// Metrics is a series with one point per step (empty periods left out), oldest first.
-func (s *Store) Metrics(ctx context.Context, q lambda.MetricQuery) ([]lambda.MetricPoint, error) {
-	return nil, errNotBuilt
-}
-
-// MetricsByFunction sums [from, to) per function, for the list and Home.
-func (s *Store) MetricsByFunction(ctx context.Context, from, to time.Time) (map[int64]lambda.MetricPoint, error) {
-	return nil, errNotBuilt
-}
-
-// ErrorGroup is one kind of error of one function.
-type ErrorGroup = lambda.ErrorGroup
-
-// ErrorGroups are the kinds of error since from, newest first.
-func (s *Store) ErrorGroups(ctx context.Context, functionID int64, from time.Time, limit int) ([]ErrorGroup, error) {
-	return nil, errNotBuilt
-}
-
-// Retain makes partitions ahead and drops those that are older than the settings say; called hourly.
-func (s *Store) Retain(ctx context.Context, now time.Time) error { return errNotBuilt }
+// ARNs makes the ARNs of this store's account.
+func (s *Store) ARNs() lambda.ARNs { return s.arns }
