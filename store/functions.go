@@ -227,7 +227,7 @@ func (r *functionRow) stillAt(revision int64, revisionID string) error {
 }
 
 func (s *Store) validateUpdate(tx *gorm.DB, before *lambda.Function, u *lambda.FunctionUpdate) error {
-	account, elsewhere := DefaultConcurrency, 0
+	account, elsewhere := lambda.DefaultConcurrency, 0
 	if u.Reserved != nil {
 		if err := tx.Exec("SELECT pg_advisory_xact_lock(?)", reservedLock).Error; err != nil {
 			return err

@@ -135,8 +135,10 @@ func (s *Store) RepairLogs(ctx context.Context, lines []lambda.LogLine) error { 
 // FlushedLSN is the WAL position up to which the database is durable.
 func (s *Store) FlushedLSN(ctx context.Context) (uint64, error) { return 0, errNotBuilt }
 
-// CopyRuns writes invocation rows and bodies and adds the metric points to minute and hour roll-ups, in one transaction (durable);
-// a run whose request id and attempt is there already is left out, with its share of the points left to the caller (points are added as given).
+// CopyRuns writes invocation rows and bodies and adds the metric points to minute and hour roll-ups, in one transaction (durable).
+// The points are those of exactly these runs, one per function and minute and one with FunctionID 0 for the whole account per minute; they are
+// added as given. A batch is repeated unchanged after a doubtful commit: when every one of its runs (request id and attempt) is there already
+// nothing is written, points included. With no runs the points are always added.
 func (s *Store) CopyRuns(ctx context.Context, runs []lambda.Run, points []lambda.MetricPoint) error {
 	return errNotBuilt
 }

@@ -13,9 +13,6 @@ import (
 	"gorm.io/gorm/clause"
 )
 
-// DefaultConcurrency is the account's concurrency limit unless the setting "concurrency" (a number) says otherwise.
-const DefaultConcurrency = 1000
-
 type settingRow struct {
 	Name      string `gorm:"primaryKey"`
 	Value     jsonColumn[json.RawMessage]
@@ -26,7 +23,7 @@ type settingRow struct {
 func (settingRow) TableName() string { return "settings" }
 
 // Setting reads an account setting, JSON by name, into what into points at; into stays as it is when the setting was never kept.
-// "concurrency" is a number; "retention" a Retention; "prices", "isolation" are the console's.
+// "concurrency" is a number; "retention" a lambda.Retention; "prices" a lambda.Prices.
 func (s *Store) Setting(ctx context.Context, name string, into any) error {
 	return s.read(ctx, "read a setting", func(db *gorm.DB) error { return readSetting(db, name, into) })
 }
