@@ -1,0 +1,546 @@
+package console
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"kiln/iam"
+	"kiln/lambda"
+	"kiln/server/edge"
+	"kiln/web"
+)
+
+const (
+	answerWithin = 2 * time.Second  // then the page says "running" and follows
+	formWithin   = 20 * time.Second // the same without JavaScript
+	followFor    = 25 * time.Second // one long poll
+	maxEvent     = 6_291_556        // bytes, AWS's limit of a synchronous event
+	maxRunBody   = maxDraftBody + 4*maxEvent
+	shownAnswer  = 64 << 10 // bytes of the answer in the page's own text
+)
+
+type runRequest struct {
+	draftEdit
+	Target string `json:"target"` // "draft" or "deployed"
+	Async  bool   `json:"async"`
+	Event  string `json:"event"`
+}
+
+// runJSON is one run as the island gets it.
+type runJSON struct {
+	RequestID    string      `json:"requestId"`
+	State        string      `json:"state"`
+	Target       string      `json:"target"`
+	At           time.Time   `json:"at"`
+	HTML         string      `json:"html"`
+	Payload      string      `json:"payload"`
+	Failed       bool        `json:"failed"`
+	ErrorType    string      `json:"errorType"`
+	ErrorMessage string      `json:"errorMessage"`
+	Frames       []frameJSON `json:"frames"`
+	Log          string      `json:"log"`
+	Event        string      `json:"event,omitempty"`
+}
+
+type frameJSON struct {
+	Path   string `json:"path"`
+	Line   int    `json:"line"`
+	Column int    `json:"column"`
+}
+
+type runAnswer struct {
+	Saved *savedJSON `json:"saved"`
+	Run   runJSON    `json:"run"`
+}
+
+// runTest runs an event on the draft or on what is deployed. The run does not depend on the browser's connection.
+func (c *Console) runTest(e echo.Context) error {
+	var in runRequest
+	if err := decodeJSON(e, &in, maxRunBody); err != nil {
+		return err
+	}
+	ctx := c.Context(e)
+	fn, err := c.Store.Function(ctx, e.Param("name"))
+	if err != nil {
+		return err
+	}
+	inv, saved, err := c.invocation(ctx, fn, in)
+	if err == nil {
+		var t *testRun
+		if t, err = c.startTest(ctx, fn, inv); err == nil {
+			t.wait(ctx, answerWithin)
+			run, rerr := c.runJSON(ctx, t)
+			if rerr != nil {
+				return rerr
+			}
+			return e.JSON(http.StatusOK, runAnswer{Saved: saved, Run: run})
+		}
+	}
+	return c.failSaved(e, saved, err)
+}
+
+// invocation checks the event and, for a draft, saves what came along and pins what will run.
+func (c *Console) invocation(ctx context.Context, fn *lambda.Function, in runRequest) (lambda.Invocation, *savedJSON, error) {
+	inv := lambda.Invocation{
+		RequestID: edge.NewRequestID(), FunctionID: fn.ID, Function: fn.Name, Async: in.Async, Source: lambda.SourceTest,
+		By: edge.Principal(ctx).Name, Event: []byte(cmp.Or(strings.TrimSpace(in.Event), "{}")), AcceptedAt: c.Now(), WantTail: true,
+	}
+	if len(inv.Event) > maxEvent {
+		return inv, nil, lambda.E(lambda.TooLarge, "event.size")
+	}
+	if !json.Valid(inv.Event) {
+		return inv, nil, lambda.E(lambda.Invalid, "event.json")
+	}
+	if in.Target != "draft" {
+		return inv, nil, nil
+	}
+	if err := c.mayRunDraft(ctx, fn); err != nil {
+		return inv, nil, err
+	}
+	saved, err := c.save(ctx, fn, in.draftEdit)
+	if err != nil {
+		return inv, nil, err
+	}
+	inv.Qualifier = lambda.Draft
+	inv.Digest, err = c.pin(ctx, fn, seqNow(in.draftEdit, saved))
+	return inv, saved, err
+}
+
+// mayRunDraft: running a draft is deploying for one call, with the function's role.
+func (c *Console) mayRunDraft(ctx context.Context, fn *lambda.Function) error {
+	p := func(string) string { return fn.Name }
+	if err := c.Gate.Authorize(ctx, edge.Row{Target: "run draft", Action: "lambda:UpdateFunctionCode", Resource: edge.OnFunction("name")}, p); err != nil {
+		return err
+	}
+	if fn.Role == "" {
+		return nil
+	}
+	return c.Gate.Authorize(ctx, edge.Row{Target: "run draft", Action: "iam:PassRole", Resource: func(lambda.ARNs, edge.Param) string { return fn.Role }}, p)
+}
+
+// pinned is a draft that was built and pinned lately.
+type pinned struct {
+	seq, revision int64
+	digest        lambda.Digest
+	at            time.Time
+}
+
+type pinKey struct {
+	user     int64
+	function int64
+}
+
+// pins remembers, for each person and function, what the last draft run pinned: running the same draft again needs no database.
+type pins struct {
+	mu  sync.Mutex
+	all map[pinKey]pinned
+}
+
+const (
+	pinFor  = 5 * time.Minute // the store keeps a pin for 10
+	mostPin = 1000
+)
+
+func (p *pins) get(k pinKey, seq, revision int64, now time.Time) lambda.Digest {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	x, ok := p.all[k]
+	if !ok || x.seq != seq || x.revision != revision || now.Sub(x.at) > pinFor {
+		return ""
+	}
+	return x.digest
+}
+
+func (p *pins) put(k pinKey, x pinned) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.all == nil || len(p.all) >= mostPin {
+		p.all = map[pinKey]pinned{}
+	}
+	p.all[k] = x
+}
+
+// pin builds the person's draft, whose Seq must be seq, and names the digest to run.
+func (c *Console) pin(ctx context.Context, fn *lambda.Function, seq int64) (lambda.Digest, error) {
+	by := edge.Principal(ctx)
+	k := pinKey{user: by.UserID, function: fn.ID}
+	if d := c.pins.get(k, seq, fn.Revision, c.Now()); d != "" {
+		return d, nil
+	}
+	d, err := c.Store.Draft(ctx, by.UserID, fn.Name)
+	if err != nil {
+		return "", err
+	}
+	if d.Seq != seq {
+		return "", lambda.E(lambda.Conflict, "draft.changed")
+	}
+	zip, err := c.mergedBytes(ctx, fn, d)
+	if err != nil {
+		return "", err
+	}
+	pkg, err := c.Store.PutCode(ctx, bytes.NewReader(zip))
+	if err != nil {
+		return "", err
+	}
+	digest, err := c.Store.PinDraft(ctx, by, fn.Name, pkg)
+	if err != nil {
+		return "", err
+	}
+	c.pins.put(k, pinned{seq: seq, revision: fn.Revision, digest: digest, at: c.Now()})
+	return digest, nil
+}
+
+// testRun is a run that this server started from a test panel.
+type testRun struct {
+	fn   *lambda.Function
+	inv  lambda.Invocation
+	by   iam.Principal
+	done chan struct{} // closed when result and err are set
+	// set before done is closed
+	result lambda.Result
+	err    error
+}
+
+// wait returns when the run is done, after d, or when nobody waits any more.
+func (t *testRun) wait(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-t.done:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+func (t *testRun) isDone() bool {
+	select {
+	case <-t.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// testRuns are the runs that are under way and the newest finished ones. The zero value is ready.
+type testRuns struct {
+	mu    sync.Mutex
+	byID  map[string]*testRun
+	order []string
+	size  int // bytes of kept events and answers
+	wg    sync.WaitGroup
+}
+
+const (
+	keptRuns      = 500
+	keptRunsBytes = 64 << 20
+)
+
+func (r *testRuns) add(t *testRun) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.byID == nil {
+		r.byID = map[string]*testRun{}
+	}
+	r.byID[t.inv.RequestID] = t
+	r.order = append(r.order, t.inv.RequestID)
+	r.size += len(t.inv.Event)
+	r.trim()
+}
+
+// trim forgets the oldest finished runs; the database still has them.
+func (r *testRuns) trim() {
+	for i := 0; i < len(r.order) && (len(r.order) > keptRuns || r.size > keptRunsBytes); {
+		t := r.byID[r.order[i]]
+		if !t.isDone() {
+			i++
+			continue
+		}
+		r.size -= len(t.inv.Event) + len(t.result.Payload)
+		delete(r.byID, r.order[i])
+		r.order = append(r.order[:i], r.order[i+1:]...)
+	}
+}
+
+func (r *testRuns) get(id string) *testRun {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.byID[id]
+}
+
+func (r *testRuns) finished(t *testRun) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.byID[t.inv.RequestID] == t {
+		r.size += len(t.result.Payload)
+	}
+	close(t.done)
+	r.trim()
+}
+
+// Drain waits for the test runs that are under way; the engine ends them when it stops.
+func (c *Console) Drain() { c.tests.wg.Wait() }
+
+// startTest hands the invocation to the engine. An async one is durable when it returns; a sync one goes on without its caller.
+func (c *Console) startTest(ctx context.Context, fn *lambda.Function, inv lambda.Invocation) (*testRun, error) {
+	t := &testRun{fn: fn, inv: inv, by: edge.Principal(ctx), done: make(chan struct{})}
+	own := context.WithoutCancel(ctx)
+	if inv.Async {
+		if _, err := c.Engine.InvokeAsync(own, inv); err != nil {
+			return nil, err
+		}
+		return t, nil
+	}
+	c.tests.add(t)
+	c.tests.wg.Go(func() {
+		t.result, t.err = c.Engine.Invoke(own, inv)
+		c.tests.finished(t)
+	})
+	return t, nil
+}
+
+// runJSON is where a run stands now. Its error is that of a run that never ran.
+func (c *Console) runJSON(ctx context.Context, t *testRun) (runJSON, error) {
+	if t.inv.Async {
+		return c.render(ctx, t.fn, runView(t), runJSON{State: "queued"})
+	}
+	if !t.isDone() {
+		return c.render(ctx, t.fn, runView(t), runJSON{State: "running"})
+	}
+	if t.err != nil {
+		return runJSON{}, t.err
+	}
+	v := runView(t)
+	c.explain(ctx, &v, t.result.Payload)
+	return c.render(ctx, t.fn, v, runJSON{State: "done", Payload: string(t.result.Payload), Log: logText(t.result.LogTail)})
+}
+
+func runView(t *testRun) web.TestRun {
+	v := web.TestRun{
+		Function: t.fn.Name, RequestID: t.inv.RequestID, Draft: t.inv.Digest != "", At: t.inv.AcceptedAt, State: "running", TimeoutSec: t.fn.TimeoutSec,
+	}
+	if t.inv.Async {
+		v.State = "queued"
+	}
+	if !t.inv.Async && t.isDone() {
+		v.State, v.Report = "done", t.result.Report
+	}
+	return v
+}
+
+// explain adds to a finished run what its answer and its error say.
+func (c *Console) explain(ctx context.Context, v *web.TestRun, payload []byte) {
+	v.Raw = cutText(payload, shownAnswer)
+	if v.Report.Status.Failed() {
+		failure := parseFailure(payload)
+		v.Report.ErrorType = cmp.Or(v.Report.ErrorType, failure.Type)
+		v.Report.ErrorMessage = cmp.Or(failure.Message, v.Report.ErrorMessage)
+		v.Frames = failure.Frames
+	} else {
+		v.HTTPStatus = httpStatus(payload)
+	}
+	v.Hints = hints(ctx, *v, payload)
+}
+
+func (c *Console) render(ctx context.Context, fn *lambda.Function, v web.TestRun, j runJSON) (runJSON, error) {
+	var html bytes.Buffer
+	if err := web.RunResult(v).Render(ctx, &html); err != nil {
+		return j, err
+	}
+	j.RequestID, j.At, j.HTML, j.Target = v.RequestID, v.At, html.String(), "deployed"
+	if v.Draft {
+		j.Target = "draft"
+	}
+	j.Failed = j.State == "done" && v.Report.Status != lambda.StatusOK
+	j.ErrorType, j.ErrorMessage = v.Report.ErrorType, v.Report.ErrorMessage
+	for _, f := range v.Frames {
+		if f.Path != "" {
+			j.Frames = append(j.Frames, frameJSON{Path: f.Path, Line: f.Line, Column: max(f.Column, 1)})
+		}
+	}
+	return j, nil
+}
+
+// followRun is where a run stands; ?wait=1 holds the answer until it is done or 25 s have passed.
+func (c *Console) followRun(e echo.Context) error {
+	ctx := c.Context(e)
+	fn, err := c.Store.Function(ctx, e.Param("name"))
+	if err != nil {
+		return err
+	}
+	wait := time.Duration(0)
+	if e.QueryParam("wait") != "" {
+		wait = followFor
+	}
+	run, err := c.follow(ctx, fn, e.Param("id"), wait)
+	if err != nil {
+		return err
+	}
+	return e.JSON(http.StatusOK, run)
+}
+
+func (c *Console) follow(ctx context.Context, fn *lambda.Function, id string, wait time.Duration) (runJSON, error) {
+	if t := c.tests.get(id); t != nil && t.fn.ID == fn.ID {
+		t.wait(ctx, wait)
+		run, err := c.runJSON(ctx, t)
+		run.Event = string(t.inv.Event)
+		return run, err
+	}
+	return c.recorded(ctx, fn, id, wait)
+}
+
+const lookEvery = 250 * time.Millisecond
+
+// recorded reads a run from the database: of an async event, of another server start, or one that was forgotten here.
+func (c *Console) recorded(ctx context.Context, fn *lambda.Function, id string, wait time.Duration) (runJSON, error) {
+	deadline := time.Now().Add(wait)
+	for {
+		r, err := c.Store.Invocation(ctx, id)
+		switch {
+		case err == nil && r.FunctionID != fn.ID:
+			return runJSON{}, lambda.E(lambda.NotFound, "invocation.missing", "id", id)
+		case err == nil:
+			return c.fromReport(ctx, fn, r)
+		case lambda.KindOf(err) != lambda.NotFound:
+			return runJSON{}, err
+		case wait == 0:
+			return runJSON{}, err
+		case time.Now().After(deadline):
+			t := &testRun{fn: fn, inv: lambda.Invocation{RequestID: id, Async: true, AcceptedAt: c.Now()}}
+			return c.render(ctx, fn, runView(t), runJSON{State: "queued"})
+		}
+		select {
+		case <-ctx.Done():
+			return runJSON{}, ctx.Err()
+		case <-time.After(lookEvery):
+		}
+	}
+}
+
+func (c *Console) fromReport(ctx context.Context, fn *lambda.Function, r *lambda.Report) (runJSON, error) {
+	v := web.TestRun{Function: fn.Name, RequestID: r.RequestID, State: "done", Draft: r.Draft(), At: r.AcceptedAt, Report: *r, TimeoutSec: fn.TimeoutSec}
+	j := runJSON{State: "done"}
+	var payload []byte
+	b, err := c.Store.Bodies(ctx, r.RequestID)
+	switch {
+	case err == nil:
+		payload, j.Event = b.Response, string(b.Event)
+	case lambda.KindOf(err) != lambda.NotFound:
+		return j, err
+	}
+	c.explain(ctx, &v, payload)
+	j.Payload = string(payload)
+	lines, err := c.Store.LogLines(ctx, lambda.LogQuery{FunctionID: fn.ID, RequestID: r.RequestID, Limit: 500})
+	if err != nil {
+		return j, err
+	}
+	for _, l := range lines {
+		j.Log += l.Text + "\n"
+	}
+	return c.render(ctx, fn, v, j)
+}
+
+// earlierJSON is one line of the list of earlier runs.
+type earlierJSON struct {
+	RequestID string    `json:"requestId"`
+	At        time.Time `json:"at"`
+	Label     string    `json:"label"`
+	Failed    bool      `json:"failed"`
+}
+
+const mostEarlier = 10
+
+func (c *Console) earlierRuns(e echo.Context) error {
+	ctx := c.Context(e)
+	fn, err := c.Store.Function(ctx, e.Param("name"))
+	if err != nil {
+		return err
+	}
+	reports, err := c.Store.Invocations(ctx, lambda.InvocationFilter{FunctionID: fn.ID, Source: lambda.SourceTest, Limit: mostEarlier})
+	if err != nil {
+		return err
+	}
+	out := make([]earlierJSON, 0, len(reports))
+	for _, r := range reports {
+		label := web.Of(ctx).Locale.Millis(r.Duration) + " ms"
+		if r.Status != lambda.StatusOK {
+			label = cmp.Or(r.ErrorType, web.T(ctx, "ws.status."+string(r.Status)))
+		}
+		if r.Draft() {
+			label = web.T(ctx, "ws.draft") + ", " + label
+		}
+		out = append(out, earlierJSON{RequestID: r.RequestID, At: r.AcceptedAt, Label: label, Failed: r.Status != lambda.StatusOK})
+	}
+	return e.JSON(http.StatusOK, out)
+}
+
+// runForm runs an event without JavaScript and answers with the whole page.
+func (c *Console) runForm(e echo.Context) error {
+	ctx := c.Context(e)
+	b, err := c.bench(ctx, e.Param("name"))
+	if err != nil {
+		return err
+	}
+	in := runRequest{Target: "deployed", Async: e.FormValue("async") != "", Event: e.FormValue("event")}
+	if b.changed() > 0 {
+		in.Target, in.Seq, in.Base = "draft", b.draft.Seq, b.draft.Base
+	}
+	ev := formEvent{text: in.Event}
+	inv, _, err := c.invocation(ctx, b.fn, in)
+	if err == nil {
+		var t *testRun
+		if t, err = c.startTest(ctx, b.fn, inv); err == nil {
+			t.wait(ctx, map[bool]time.Duration{true: 0, false: formWithin}[inv.Async])
+			run := runView(t)
+			if run.State == "done" && t.err == nil {
+				c.explain(ctx, &run, t.result.Payload)
+			}
+			if t.err == nil || run.State != "done" {
+				return c.workspacePage(e, http.StatusOK, b, ev, &run)
+			}
+			err = t.err
+		}
+	}
+	known := asDomain(err)
+	if known.Kind == lambda.Internal {
+		return err
+	}
+	status := edge.Status(known)
+	ev.problem = oops(ctx, status, known).Text
+	return c.workspacePage(e, status, b, ev, nil)
+}
+
+// runOfQuery is the run that ?run=<id> names, for a page without JavaScript that looks again.
+func (c *Console) runOfQuery(e echo.Context, fn *lambda.Function) (*web.TestRun, error) {
+	id := e.QueryParam("run")
+	if id == "" {
+		return nil, nil
+	}
+	ctx := c.Context(e)
+	if t := c.tests.get(id); t != nil && t.fn.ID == fn.ID {
+		v := runView(t)
+		if v.State == "done" && t.err == nil {
+			c.explain(ctx, &v, t.result.Payload)
+		}
+		return &v, nil
+	}
+	r, err := c.Store.Invocation(ctx, id)
+	if lambda.KindOf(err) == lambda.NotFound {
+		return &web.TestRun{Function: fn.Name, RequestID: id, State: "queued", At: c.Now()}, nil
+	}
+	if err != nil || r.FunctionID != fn.ID {
+		return nil, err
+	}
+	v := web.TestRun{Function: fn.Name, RequestID: id, State: "done", Draft: r.Draft(), At: r.AcceptedAt, Report: *r, TimeoutSec: fn.TimeoutSec}
+	if b, err := c.Store.Bodies(ctx, r.RequestID); err == nil {
+		c.explain(ctx, &v, b.Response)
+	}
+	return &v, nil
+}
