@@ -98,6 +98,7 @@ type FunctionUpdate struct {
 	Reserved                            **int // pointer to nil removes the reservation
 	Tags                                *map[string]string
 	RevisionID                          string // when not "", Precondition unless it is the current one
+	Note                                string // why, for the revision's history; "" for none
 }
 
 // FunctionFilter chooses and pages functions by name.

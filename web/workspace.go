@@ -74,7 +74,9 @@ type RunFrame struct {
 
 func (r TestRun) short() string { return r.RequestID[:min(6, len(r.RequestID))] }
 
-func (r TestRun) failed() bool { return r.Report.Status.Failed() || r.Report.Status == lambda.StatusThrottled }
+func (r TestRun) failed() bool {
+	return r.Report.Status.Failed() || r.Report.Status == lambda.StatusThrottled
+}
 
 func (r TestRun) chip(ctx context.Context) (class, icon, word string) {
 	switch {

@@ -48,6 +48,9 @@ type Options struct {
 // Console serves the pages. It is safe for concurrent use.
 type Console struct {
 	Options
+	packages packages
+	pinned   pins
+	tests    testRuns
 }
 
 // New makes a Console.

@@ -28,6 +28,7 @@ type shellStore interface {
 // Engine is what the console needs of the executor.
 type Engine interface {
 	Capacity() lambda.Capacity
+	workspaceEngine
 }
 
 // Runtime is one runtime that this machine can run.

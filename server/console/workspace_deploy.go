@@ -120,4 +120,3 @@ func (c *Console) failSaved(e echo.Context, saved *savedJSON, err error) error {
 	}
 	return e.JSON(status, savedError{Saved: saved, errorJSON: errorJSON{Key: known.Key, Message: oops(ctx, status, known).Text, RequestID: edge.RequestID(ctx)}})
 }
-

@@ -172,7 +172,7 @@ func (p *pins) put(k pinKey, x pinned) {
 func (c *Console) pin(ctx context.Context, fn *lambda.Function, seq int64) (lambda.Digest, error) {
 	by := edge.Principal(ctx)
 	k := pinKey{user: by.UserID, function: fn.ID}
-	if d := c.pins.get(k, seq, fn.Revision, c.Now()); d != "" {
+	if d := c.pinned.get(k, seq, fn.Revision, c.Now()); d != "" {
 		return d, nil
 	}
 	d, err := c.Store.Draft(ctx, by.UserID, fn.Name)
@@ -194,7 +194,7 @@ func (c *Console) pin(ctx context.Context, fn *lambda.Function, seq int64) (lamb
 	if err != nil {
 		return "", err
 	}
-	c.pins.put(k, pinned{seq: seq, revision: fn.Revision, digest: digest, at: c.Now()})
+	c.pinned.put(k, pinned{seq: seq, revision: fn.Revision, digest: digest, at: c.Now()})
 	return digest, nil
 }
 

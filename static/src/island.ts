@@ -7,6 +7,7 @@ type Start = (el: HTMLElement) => void | (() => void) | Promise<void | (() => vo
 const modules: Record<string, () => Promise<{ start: Start }>> = {
   palette: () => import("./palette"),
   functions: () => import("./functions"),
+  workspace: () => import("./workspace"),
 };
 
 const running = new WeakMap<Element, () => void>();

@@ -52,11 +52,11 @@ export interface MenuItem {
 
 // openMenu shows a menu under its button and gives the focus back when it closes.
 export function openMenu(anchor: HTMLElement, label: string, items: MenuItem[]) {
-  const menu = h("div", { class: "menu", role: "menu", popover: "auto", "aria-label": label });
+  const menu = h("div", { class: "ws-menu", role: "menu", popover: "auto", "aria-label": label });
   const buttons: HTMLButtonElement[] = [];
   for (const item of items) {
     if (!item.run) {
-      menu.append(h("div", { class: "menu-h", role: "presentation" }, item.label));
+      menu.append(h("div", { class: "ws-menu-h", role: "presentation" }, item.label));
       continue;
     }
     const b = h("button", {

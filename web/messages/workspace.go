@@ -66,6 +66,8 @@ var workspace = []Entry{
 	{"ws.hint.handler", "The handler {handler} was not found. It names a file and the function that it exports; change either the code or the handler under Configure.", "핸들러 {handler}를 찾을 수 없습니다. 파일 이름과 내보낸 함수 이름을 확인하고 코드나 구성의 핸들러를 고치세요."},
 	{"ws.hint.module", "A package that the code imports is not in the zip. Kiln does not install packages: upload a zip that has them.", "코드가 가져오는 패키지가 zip에 없습니다. Kiln은 패키지를 설치하지 않으므로 패키지를 포함한 zip을 올리세요."},
 
+	{"event.hello-world", "Hello world", "Hello world"},
+
 	{"js.ws.added", "{n} {n:file|files} added to the draft", "초안에 파일 {n}개를 추가했습니다"},
 	{"js.ws.away", "Kiln does not answer.", "Kiln이 응답하지 않습니다."},
 	{"js.ws.cancel", "Cancel", "취소"},
