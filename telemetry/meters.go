@@ -50,7 +50,7 @@ func (p *Pipeline) register(to prometheus.Registerer) error {
 		gauge("kiln_telemetry_waiting_bytes", "Bytes in memory that are not durable yet.", func() float64 { return float64(p.Health().Waiting) }),
 		gauge("kiln_telemetry_spooled_bytes", "Bytes on disk that wait for the database.", func() float64 { return float64(p.Health().Spooled) }),
 		gauge("kiln_live_bytes", "Bytes of log lines held for watchers.", func() float64 { return float64(p.hub.lines.held()) }),
-		gauge("kiln_running", "Invocations that run now.", func() float64 { return float64(p.Running(0)) }),
+		gauge("kiln_running", "Invocations that run or wait for a worker.", func() float64 { return float64(p.Running(0)) }),
 	} {
 		if err := to.Register(c); err != nil {
 			return fmt.Errorf("telemetry: register metrics: %w", err)

@@ -81,12 +81,14 @@ func (p *Pipeline) Lines(lines []lambda.LogLine) {
 	}
 }
 
-// Started tells watchers that an invocation runs and counts it for the concurrency. Record must follow.
+// Started tells watchers that an invocation runs. Record must follow.
 func (p *Pipeline) Started(r lambda.Report) {
-	p.runs.started(&r)
 	r.Status = lambda.StatusRunning
 	p.hub.PublishEvent(Event{Report: r})
 }
+
+// Gauge hears how many invocations of a function run; the highest goes into the figures. It is the engine's hook, and quick.
+func (p *Pipeline) Gauge(functionID int64, running int) { p.runs.gauge(functionID, running) }
 
 // Record shows a finished (or throttled) invocation to watchers and keeps it. It blocks only when memory and spool are full.
 func (p *Pipeline) Record(run lambda.Run) {
@@ -97,7 +99,7 @@ func (p *Pipeline) Record(run lambda.Run) {
 // Live is what the roll-ups do not hold yet, one point per minute, oldest first; 0 for the whole account.
 func (p *Pipeline) Live(functionID int64) []lambda.MetricPoint { return p.runs.live(functionID) }
 
-// Running is the number of invocations that run now; 0 for the whole account. Draft runs are not in it.
+// Running is the number of invocations that run or wait for a worker now, as the gauge last said; 0 for the whole account.
 func (p *Pipeline) Running(functionID int64) int { return p.runs.runningNow(functionID) }
 
 // Health is the state now.

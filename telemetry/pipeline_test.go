@@ -224,11 +224,9 @@ func TestLiveFiguresHoldWhatIsNotRolledUp(t *testing.T) {
 	f := newFake()
 	f.down = true
 	h := open(t, f, t.TempDir(), small)
-	for i := range 3 {
-		h.Started(finishedRun(fmt.Sprint(i), 1, 0).Report)
-	}
-	if h.Running(1) != 3 || h.Running(0) != 3 {
-		t.Errorf("running: %d", h.Running(1))
+	for _, n := range []int{1, 2, 3, 2, 1} {
+		h.Gauge(1, n)
+		h.Gauge(2, n)
 	}
 	for i := range 3 {
 		h.Record(finishedRun(fmt.Sprint(i), 1, time.Second))
@@ -237,7 +235,13 @@ func TestLiveFiguresHoldWhatIsNotRolledUp(t *testing.T) {
 	if len(live) != 1 || live[0].N != 3 || live[0].MaxRunning != 3 || live[0].GBMS != 375 || live[0].Hist[lambda.BucketOf(1e6)] != 3 {
 		t.Errorf("live: %+v", live)
 	}
-	if h.Running(1) != 0 || len(h.Live(2)) != 0 {
+	if h.Running(1) != 1 || h.Running(0) != 2 || h.Running(9) != 0 {
+		t.Errorf("running: %d, %d", h.Running(1), h.Running(0))
+	}
+	if all := h.Live(0); len(all) != 1 || all[0].MaxRunning != 6 {
+		t.Errorf("live of the account: %+v", all)
+	}
+	if len(h.Live(2)) != 0 {
 		t.Error("figures where there are none")
 	}
 	f.set(func() { f.down = false })

@@ -41,46 +41,64 @@ type runBook struct {
 	bytes   int
 	blocked int
 	refused int64
-	running map[int64]int // 0 for all
+	running map[int64]*peak
+	all     peak
 	gone    outage
 	closed  bool
 	spool   *spool[lambda.Run]
 }
 
 func newRunBook(o Options, m *meters, s *spool[lambda.Run]) *runBook {
-	b := &runBook{sink: o.Sink, log: o.Log, meter: m, wake: make(chan struct{}, 1), running: map[int64]int{}, spool: s}
+	b := &runBook{sink: o.Sink, log: o.Log, meter: m, wake: make(chan struct{}, 1), running: map[int64]*peak{}, spool: s}
 	b.room = sync.NewCond(&b.mu)
 	return b
 }
 
-func (b *runBook) started(r *lambda.Report) {
-	if r.Draft() {
-		return
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.running[r.FunctionID]++
-	b.running[0]++
+// peak is a concurrency and the highest one since the last report.
+type peak struct{ now, top int }
+
+func (p *peak) set(n int) {
+	p.now = n
+	p.top = max(p.top, n)
 }
 
-// ended gives the concurrency that the end of r saw: a peak lasts until the next end, so none is missed.
-func (b *runBook) ended(r *lambda.Report) (mine, all int) {
-	if r.Draft() || r.Status == lambda.StatusThrottled {
-		return 0, 0
+// take gives the highest and starts again.
+func (p *peak) take() int {
+	top := p.top
+	p.top = p.now
+	return top
+}
+
+func (b *runBook) gauge(fn int64, running int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	mine := b.running[fn]
+	if mine == nil {
+		mine = &peak{}
+		b.running[fn] = mine
 	}
-	mine, all = b.running[r.FunctionID], b.running[0]
-	for _, fn := range []int64{r.FunctionID, 0} {
-		if b.running[fn]--; b.running[fn] <= 0 {
-			delete(b.running, fn)
-		}
+	b.all.set(b.all.now + running - mine.now)
+	mine.set(running)
+}
+
+// peaks are the highest concurrencies that r's point has to hold.
+func (b *runBook) peaks(r *lambda.Report) (mine, all int) {
+	if p := b.running[r.FunctionID]; p != nil && !r.Draft() && r.Status != lambda.StatusThrottled {
+		return p.take(), b.all.take()
 	}
-	return mine, all
+	return 0, 0
 }
 
 func (b *runBook) runningNow(fn int64) int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.running[fn]
+	if fn == 0 {
+		return b.all.now
+	}
+	if p := b.running[fn]; p != nil {
+		return p.now
+	}
+	return 0
 }
 
 func sizeOfRun(r *lambda.Run) int {
@@ -95,7 +113,7 @@ func (b *runBook) accept(run lambda.Run) {
 	b.meter.run(&run.Report)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	mine, all := b.ended(&run.Report)
+	mine, all := b.peaks(&run.Report)
 	size := sizeOfRun(&run)
 	for !b.closed && b.bytes+size > runsMemory {
 		if b.gone.away() && !b.spool.full() && b.toSpool(run) {
