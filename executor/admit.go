@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"kiln/lambda"
 )
@@ -15,6 +16,8 @@ type function struct {
 	lineage  string
 	reserved atomic.Int64 // concurrency limit + 1; 0 means no reservation
 	running  atomic.Int64 // invocations that run or wait for a worker
+	hungry   atomic.Bool  // queued events wait for a slot of the reservation
+	served   time.Time    // when one of its queued events was last claimed; claim loop only
 
 	mu    sync.Mutex
 	first *run // of the list of those invocations
@@ -38,6 +41,7 @@ func (f *function) limit() (n int64, has bool) {
 type pool struct {
 	limit   atomic.Int64
 	running atomic.Int64
+	hungry  atomic.Bool // queued events wait for a slot
 }
 
 // takeUpTo adds at most want to n without passing limit, and answers how many it added.
@@ -76,9 +80,25 @@ func (e *Engine) release(f *function, n int64, pooled bool) {
 		e.pool.running.Add(-n)
 	}
 	e.gauge(f, n)
-	if e.queue.hungry.Load() {
+	if f.hungry.Load() && f.hungry.CompareAndSwap(true, false) {
 		signal(e.wake)
 	}
+	if pooled && e.pool.hungry.Load() && e.pool.hungry.CompareAndSwap(true, false) {
+		signal(e.wake)
+	}
+}
+
+// admitEvent takes one slot for a queued event, or leaves word that the next free one is wanted.
+func (e *Engine) admitEvent(f *function) (got int64, pooled bool) {
+	if got, pooled = e.admit(f, 1); got > 0 {
+		return got, pooled
+	}
+	if _, has := f.limit(); has {
+		f.hungry.Store(true)
+	} else {
+		e.pool.hungry.Store(true)
+	}
+	return e.admit(f, 1) // a slot may have been given back before the word was left
 }
 
 func (e *Engine) gauge(f *function, changed int64) {

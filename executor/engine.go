@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"errors"
 	"log/slog"
 	"time"
 
@@ -111,8 +110,8 @@ func New(o Options) *Engine {
 // errStopping is what an engine answers once it has stopped.
 func errStopping() error { return lambda.E(lambda.Unavailable, "engine.stopping") }
 
-// ErrDrained is what Runner.Run answers for a digest that Drain has ended; the engine then looks again what to run.
-var ErrDrained = errors.New("executor: this digest is drained")
+// KeyDrained is the key of what Runner.Run answers (Unavailable) for a digest that Drain has ended; the engine then looks again what to run.
+const KeyDrained = "revision.drained"
 
 // signal wakes whoever waits on c, once, without ever waiting itself.
 func signal(c chan struct{}) {

@@ -39,7 +39,7 @@ type Capacity = lambda.Capacity
 type Runner interface {
 	// Run runs a and returns when the handler is done and its output has been handed to the log sink.
 	// A failed function is an Outcome; an error means that nothing ran: Throttled (the queue is full), Unavailable (no sandbox, no runtime; Key says which),
-	// ErrDrained (Drain has ended the digest).
+	// also with KeyDrained when Drain has ended the digest.
 	// Cancelling ctx gives up waiting for a worker; it does not end a run that has started.
 	Run(ctx context.Context, a Assignment) (Outcome, error)
 	Capacity() Capacity

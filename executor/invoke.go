@@ -112,7 +112,7 @@ func (e *Engine) execute(ctx context.Context, r *run) (*Outcome, error) {
 	}
 	r.inv.TraceID = trace
 	out, err := e.runOnce(ctx, r)
-	if errors.Is(err, ErrDrained) { // the function changed in between
+	if lambda.KeyOf(err) == KeyDrained { // the function changed in between
 		e.Changed(r.inv.Function)
 		if err := e.aim(ctx, r); err != nil {
 			return nil, err
@@ -121,6 +121,9 @@ func (e *Engine) execute(ctx context.Context, r *run) (*Outcome, error) {
 	}
 	if err != nil {
 		return nil, err
+	}
+	if r.inv.Async && out.Report.Status.Failed() && e.life.stopped.Load() {
+		return nil, errStopping() // ended by the stop, not by itself: it runs again after the start
 	}
 	r.complete(&out.Report, len(out.Payload))
 	e.o.Recorder.Record(lambda.Run{Report: out.Report, Bodies: r.bodies(out.Payload)})

@@ -266,7 +266,7 @@ func TestDrainedDigestIsLookedUpAgain(t *testing.T) {
 			b.source.mu.Lock()
 			b.source.targets["f"] = &lambda.Target{Runnable: runnable(1, "f", lambda.Latest, "new", nil)}
 			b.source.mu.Unlock()
-			return Outcome{}, ErrDrained
+			return Outcome{}, lambda.E(lambda.Unavailable, KeyDrained)
 		}
 		return ok(a), nil
 	})
