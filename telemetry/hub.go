@@ -174,6 +174,11 @@ func (h *Hub) WatchEvents(t Topic) *Events {
 	return &Events{topic: t, cursor: *h.events.watch(t.FunctionID, false)}
 }
 
+// WatchHeldEvents starts with the oldest event that is held: some of them are not in the list of invocations yet, and others are in both.
+func (h *Hub) WatchHeldEvents(t Topic) *Events {
+	return &Events{topic: t, cursor: *h.events.watch(t.FunctionID, true)}
+}
+
 // Next waits for the topic's next events; after ErrGap, read the list of invocations again and go on.
 func (w *Events) Next(ctx context.Context) ([]Event, error) {
 	for {

@@ -28,6 +28,7 @@ import (
 
 	"kiln/lambda"
 	"kiln/server/edge"
+	"kiln/telemetry"
 )
 
 // Options are what a Console needs; all are required.
@@ -37,6 +38,8 @@ type Options struct {
 	Runtimes Runtimes
 	Gate     *edge.Gate
 	Sessions Sessions
+	Hub      *telemetry.Hub
+	Pipeline Pipeline
 	ARNs     lambda.ARNs
 	Host     string // how the machine is called in the rail
 	Endpoint string // the console's own address, for commands that people copy
@@ -51,6 +54,7 @@ type Console struct {
 	packages packages
 	pinned   pins
 	tests    testRuns
+	sockets  sockets
 }
 
 // New makes a Console.

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/json"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -77,9 +78,12 @@ func (c *Console) exportHead(e echo.Context, w watched, ndjson bool) {
 	e.Response().WriteHeader(http.StatusOK)
 }
 
+// oneLine keeps a text from looking like further lines, and its terminal sequences from acting.
+var oneLine = strings.NewReplacer("\n", "\n\t", "\r", `\r`, "\x1b", `\x1b`, "\x00", `\0`)
+
 func writeExported(out *bufio.Writer, l *lambda.LogLine, name func(int64) string, ndjson bool) {
 	if !ndjson {
-		for _, s := range []string{l.At.UTC().Format("2006-01-02T15:04:05.000000Z"), " ", levelWords[l.Level], "\t", l.RequestID, "\t", l.Text, "\n"} {
+		for _, s := range []string{l.At.UTC().Format("2006-01-02T15:04:05.000000Z"), " ", levelWords[l.Level], "\t", l.RequestID, "\t", oneLine.Replace(l.Text), "\n"} {
 			_, _ = out.WriteString(s) // Flush answers the first failure
 		}
 		return

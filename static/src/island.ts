@@ -8,6 +8,7 @@ const modules: Record<string, () => Promise<{ start: Start }>> = {
   palette: () => import("./palette"),
   functions: () => import("./functions"),
   workspace: () => import("./workspace"),
+  log: () => import("./log"),
 };
 
 const running = new WeakMap<Element, () => void>();

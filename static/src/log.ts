@@ -38,6 +38,7 @@ export class LogView {
   private from: Run | null | undefined; // undefined: nothing to do; null: everything
   private ticks = h("div", { class: "ticks", "aria-hidden": "true" });
   private side = h("div", { class: "line-w" });
+  private empty = h("div", { class: "log-empty", hidden: true });
   private banner = h("div", { class: "banner banner-warn", role: "status", hidden: true }, icon("warn"), h("span"));
   private lastAt = 0;
   private state: SocketState | "past" = "connecting";
@@ -84,7 +85,7 @@ export class LogView {
   }
 
   private build(log: HTMLElement) {
-    const split = h("div", { class: "split" }, h("div", { class: "log-w" }, log, this.ticks), this.side);
+    const split = h("div", { class: "split" }, h("div", { class: "log-w" }, log, this.empty, this.ticks), this.side);
     if (this.o.mode === "page") this.hist = new Histogram((a, b) => this.zoom(a, b));
     this.el.replaceChildren(...this.bars.top, this.banner, ...(this.hist ? [this.hist.el] : []), split, ...(this.o.mode === "panel" ? [] : [this.bars.foot]));
     this.el.classList.add("logv", "logv-" + this.o.mode);
@@ -235,8 +236,15 @@ export class LogView {
     if (!all) return;
     this.bars.setShown(this.model.on, on, this.filtered);
     this.bars.setHeld(t(this.feed.more || this.model.dropped ? "js.log.heldMore" : "js.log.held", { n: on.toLocaleString(), max: mostLines.toLocaleString() }));
+    this.showEmpty(on);
     this.ticking ||= window.setTimeout(() => this.drawTicks(), 200);
     this.el.dataset.lines = String(on);
+  }
+
+  private showEmpty(held: number) {
+    const none = this.list.rows.length === 0 && this.state !== "connecting";
+    this.empty.hidden = !none;
+    if (none) this.empty.textContent = held ? t("js.log.noMatch", { n: held.toLocaleString() }) : t("js.log.nothing");
   }
 
   private stateText(): [string, string] {
