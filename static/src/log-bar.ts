@@ -143,14 +143,7 @@ export class Bars {
       h("button", { type: "button", "aria-pressed": String(v === now), "data-v": String(v), onclick: () => { press(v); set(v); } }, text),
     );
     const press = (v: boolean) => all.forEach((b) => b.setAttribute("aria-pressed", String(b.dataset.v === String(v))));
-    const seg = h("div", { class: cls, role: "group", "aria-label": label }, ...all);
-    seg.addEventListener("kiln:press", ((e: CustomEvent<boolean>) => press(e.detail)) as EventListener);
-    return seg;
-  }
-
-  /** pressScope shows which scope is chosen when something else chose it. */
-  pressScope(run: boolean) {
-    this.top[0].querySelector(".seg")?.dispatchEvent(new CustomEvent("kiln:press", { detail: run }));
+    return h("div", { class: cls, role: "group", "aria-label": label }, ...all);
   }
 
   private levelButtons() {

@@ -57,7 +57,7 @@ export class LogView {
     this.build(log);
     keyboard(this, log, this.gone.signal);
     log.addEventListener("click", (e) => this.clicked(e));
-    el.addEventListener("kiln:run", ((e: CustomEvent<string>) => this.showRun(e.detail)) as EventListener, { signal: this.gone.signal });
+    if (o.mode === "panel") document.addEventListener("kiln:run", ((e: CustomEvent<{ requestId: string }>) => this.ran(e.detail.requestId)) as EventListener, { signal: this.gone.signal });
     this.begin();
   }
 
@@ -298,7 +298,7 @@ export class LogView {
       setQuery: (q) => this.setQuery(q),
       setGrouped: (v) => { this.look.grouped = v; this.remember("group", v ? "" : "flat"); this.refilter(); },
       setWrap: (v) => { this.look.wrap = v; this.remember("wrap", v ? "" : "0"); this.list.forgetHeights(); },
-      setScope: (run) => { this.scopeRun = run; this.refilter(); },
+      setScope: (run) => this.setScope(run),
       expand: (open) => this.expand(open),
       pause: () => this.pause(),
       toEnd: () => this.toEnd(),
@@ -338,14 +338,18 @@ export class LogView {
     history.replaceState(history.state, "", u);
   }
 
-  /** showRun narrows a panel to one invocation; "" widens it again. */
-  showRun(id: string) {
+  // ran takes the workspace's newest run as "this run".
+  private ran(id: string) {
     this.runId = id;
-    this.scopeRun = id !== "";
-    this.bars.pressScope(this.scopeRun);
     const run = this.model.runOf(id);
     if (run) run.open = true;
-    this.list.follow = true;
+    if (this.scopeRun) this.refilter();
+    else this.change(run ?? null);
+  }
+
+  private setScope(run: boolean) {
+    this.scopeRun = run;
+    if (run && !this.runId) this.runId = this.model.runs[this.model.runs.length - 1]?.id ?? "";
     this.refilter();
   }
 

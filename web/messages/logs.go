@@ -11,6 +11,7 @@ var logs = []Entry{
 	{"logs.level.info", "info and up", "정보 이상"},
 	{"logs.level.warn", "warnings and errors", "경고와 오류"},
 	{"logs.level.error", "errors", "오류"},
+	{"logs.open", "Open the log", "로그 열기"},
 	{"logs.show", "Show", "보기"},
 	{"logs.lines", "Log lines", "로그 줄"},
 	{"logs.empty", "No lines here yet", "아직 줄이 없습니다"},
