@@ -5,6 +5,8 @@ package executortest
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -156,3 +158,5 @@ func (f *FakeRunner) Close(ctx context.Context) error {
 		return ctx.Err()
 	}
 }
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -2,8 +2,10 @@ package runner
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
+	"time"
 
 	"kiln/lambda"
 )
@@ -74,9 +76,10 @@ type Driver interface {
 // Sandbox is one box with one worker in it. The runner calls its methods under its own lock, Stop and Exited excepted.
 type Sandbox interface {
 	ID() string
-	// Channel is Kiln's end of the socketpair that the bootstrap has as descriptor 3.
+	// Channel is Kiln's end of the socketpair that the bootstrap has as descriptor 3; the bootstrap's end is in blocking mode. nil for provided runtimes.
 	Channel() net.Conn
-	// Records is the read end of the pipe that the bootstrap has as descriptor 4: framed log records.
+	// Records is the read end of the pipe that the bootstrap has as descriptor 4: framed log records. nil for provided runtimes.
+	// Records, Stdout and Stderr are pipes in non-blocking mode and have syscall.Conn (an *os.File does): the runner empties them before a run's END.
 	Records() io.ReadCloser
 	Stdout() io.ReadCloser
 	Stderr() io.ReadCloser
@@ -110,3 +113,16 @@ type Freezer interface {
 	Freeze() error
 	Thaw() error
 }
+
+// Located is a sandbox that sees its code elsewhere than at /var/task and /opt: one without a file system of its own.
+type Located interface {
+	Folders() (task, opt string)
+}
+
+// CPUMeter tells how much processor time a sandbox has used. Cheap: it is read every few milliseconds while calls wait.
+type CPUMeter interface {
+	CPU() time.Duration
+}
+
+// ErrNoEntrypoint is what Start's error wraps when the package of a provided runtime holds no program to start.
+var ErrNoEntrypoint = errors.New("the package has no bootstrap")

@@ -6,7 +6,7 @@ const fs = require('fs');
 
 const CHANNEL = 3;
 const RECORDS = 4;
-const HEADER = 5; // length (4 bytes, big-endian), type (1 byte)
+const HEADER = 9; // length (4 bytes, big-endian), type (1), number (4): an answer repeats its invoke frame's
 const RECORD_HEADER = 14; // length (4), level (1), kind (1), time in ms (double)
 
 let input = Buffer.allocUnsafeSlow(65536);
@@ -15,6 +15,7 @@ let end = 0;
 const output = Buffer.allocUnsafeSlow(65536);
 const record = Buffer.allocUnsafeSlow(8192);
 let recordsOpen = true;
+let number = 0;
 
 function readSome(into, offset, length) {
   const n = fs.readSync(CHANNEL, into, offset, length, null);
@@ -35,6 +36,7 @@ function read() {
   fill(HEADER);
   const length = input.readUInt32BE(start);
   const type = input[start + 4];
+  number = input.readUInt32BE(start + 5);
   start += HEADER;
   if (end - start >= length) {
     const payload = input.subarray(start, start + length);
@@ -59,6 +61,7 @@ function writeText(type, text) {
   const n = output.utf8Write(text, HEADER, output.length - HEADER);
   output.writeUInt32BE(n, 0);
   output[4] = type;
+  output.writeUInt32BE(number, 5);
   writeAll(CHANNEL, output, n + HEADER);
 }
 
@@ -67,6 +70,7 @@ function write(type, payload) {
   const head = Buffer.allocUnsafe(HEADER);
   head.writeUInt32BE(payload.length, 0);
   head[4] = type;
+  head.writeUInt32BE(number, 5);
   if (payload.length + HEADER <= output.length) {
     output.set(head, 0);
     output.set(payload, HEADER);

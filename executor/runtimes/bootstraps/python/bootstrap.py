@@ -1,6 +1,6 @@
 """Kiln's Python worker: boots, says so, waits for the hand-over, loads the code, then answers events one at a time.
 
-Frames on descriptor 3: length (4 bytes, big-endian), type (1 byte), payload. Log records on descriptor 4: length (4), level (1),
+Frames on descriptor 3: length (4 bytes, big-endian), type (1), number (4, an answer repeats its invoke frame's), payload. Log records on descriptor 4: length (4), level (1),
 kind (1), time in ms (double), text. A waiting read IS the idle worker.
 """
 import json
@@ -11,7 +11,7 @@ import time
 
 CHANNEL = 3
 RECORDS = 4
-HEADER = struct.Struct(">IB")
+HEADER = struct.Struct(">IBI")
 RECORD = struct.Struct(">IBBd")
 SIZES = struct.Struct(">H")
 DEADLINE = struct.Struct(">d")
@@ -30,6 +30,7 @@ class Fault(Exception):
 class Channel:
     def __init__(self):
         self.rest = b""
+        self.number = 0
 
     def _some(self, n):
         data = os.read(CHANNEL, n)
@@ -40,10 +41,10 @@ class Channel:
     def read(self):
         """Waits for the next frame: (type, payload)."""
         data = self.rest or self._some(65536)
-        while len(data) < 5:
+        while len(data) < HEADER.size:
             data += self._some(65536)
-        length, kind = HEADER.unpack_from(data)
-        end = 5 + length
+        length, kind, self.number = HEADER.unpack_from(data)
+        end = HEADER.size + length
         if len(data) < end:
             parts, got = [data], len(data)
             while got < end:
@@ -51,10 +52,10 @@ class Channel:
                 got += len(parts[-1])
             data = b"".join(parts)
         self.rest = data[end:]
-        return kind, data[5:end]
+        return kind, data[HEADER.size:end]
 
     def write(self, kind, payload):
-        write_all(CHANNEL, HEADER.pack(len(payload), kind) + payload)
+        write_all(CHANNEL, HEADER.pack(len(payload), kind, self.number) + payload)
 
 
 def write_all(fd, data):

@@ -1,0 +1,202 @@
+package runner
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const (
+	queueLook   = 5 * time.Millisecond // between looks at queues whose workers may wait
+	measureLook = time.Second
+	longRun     = 5 * time.Millisecond  // an invocation is looked at from this age on
+	unmeasured  = 20 * time.Millisecond // without a meter, one of this age counts as waiting
+	maxLooks    = 64                    // workers looked at in one go
+)
+
+// Tend ends what a dead server left behind, then keeps the pools in order until ctx ends. It must run once, beside the Runner.
+func (r *Runner) Tend(ctx context.Context) error {
+	if err := r.Driver.Reap(ctx); err != nil {
+		return fmt.Errorf("end the sandboxes of an earlier server: %w", err)
+	}
+	if r.caps.Rung != RungD {
+		r.mu.Lock()
+		r.warmFirst()
+		r.mu.Unlock()
+	}
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	measured := time.Now()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-r.wake:
+		case <-timer.C:
+		}
+		if now := time.Now(); now.Sub(measured) >= measureLook {
+			measured = now
+			r.measure(now)
+		}
+		timer.Reset(r.look(time.Now()))
+	}
+}
+
+// look starts workers for queues, boots ahead, and freezes; it says when to look again.
+func (r *Runner) look(now time.Time) time.Duration {
+	next := measureLook
+	soon := func(d time.Duration) { next = min(next, d) }
+	r.mu.Lock()
+	if r.closed {
+		r.mu.Unlock()
+		return measureLook
+	}
+	if r.waiting > 0 {
+		r.lookAtQueues(now)
+		soon(queueLook)
+	}
+	if wait := r.fill(now); wait > 0 {
+		soon(wait)
+	}
+	chill := r.toFreeze(now)
+	if r.chilling {
+		soon(r.FreezeAfter)
+	}
+	r.mu.Unlock()
+	for _, w := range chill {
+		if err := w.box.freeze(w.idle.Load); err != nil && err != errStopped {
+			r.Log.Warn("freeze an idle worker", "worker", w.stream, "error", err)
+		}
+	}
+	return next
+}
+
+// toFreeze finds workers that have been idle long enough. Under the lock.
+func (r *Runner) toFreeze(now time.Time) []*worker {
+	var list []*worker
+	r.chilling = false
+	for _, p := range r.pools {
+		for _, w := range p.idle {
+			switch {
+			case w.chilled:
+			case now.Sub(w.idleSince) >= r.FreezeAfter:
+				w.chilled = true
+				list = append(list, w)
+			default:
+				r.chilling = true
+			}
+		}
+	}
+	return list
+}
+
+// lookAtQueues is the admission rule's second half: another worker also starts when all workers of a queue wait for something. Under the lock.
+func (r *Runner) lookAtQueues(now time.Time) {
+	r.offCPU = 0
+	looks := maxLooks
+	allOff := map[*pool]bool{}
+	for _, p := range r.pools {
+		off := 0
+		for _, w := range p.busy {
+			if looks--; looks < 0 {
+				break
+			}
+			if w.isOff(now) {
+				off++
+			}
+		}
+		r.offCPU += off
+		allOff[p] = off == len(p.busy) && off > 0 && p.starting == 0
+	}
+	for p, off := range allOff {
+		if !off {
+			r.consider(p)
+			continue
+		}
+		for n := min(len(p.queue), r.Cores); n > 0 && !now.Before(p.retryAt); n-- {
+			if !r.startWorker(p) {
+				break
+			}
+		}
+	}
+}
+
+// isOff says whether the worker's run has used next to no processor since the last look.
+func (w *worker) isOff(now time.Time) bool {
+	inv := w.current.Load()
+	if inv == nil || now.Sub(inv.started) < longRun {
+		w.seenRun = nil
+		return false
+	}
+	meter, ok := w.box.Sandbox.(CPUMeter)
+	if !ok {
+		return now.Sub(inv.started) > unmeasured
+	}
+	used, before, at := meter.CPU(), w.seenCPU, w.seenAt
+	same := w.seenRun == inv
+	w.seenRun, w.seenCPU, w.seenAt = inv, used, now
+	return same && (used-before)*10 < now.Sub(at)
+}
+
+// measure counts memory, lets shelves follow demand, and ends what nobody uses.
+func (r *Runner) measure(now time.Time) {
+	r.mu.Lock()
+	list := make([]*process, 0, len(r.processes))
+	for p := range r.processes {
+		list = append(list, p)
+	}
+	r.mu.Unlock()
+	used := int64(0)
+	for _, p := range list {
+		used += int64(p.box.MemoryMB())
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.usedMB = used
+	r.evicting = 0
+	r.measureDemand()
+	r.reapIdle(now)
+	if r.usedMB > r.MemoryMB {
+		if w := r.leastRecentlyUsed(); w != nil {
+			w.idle.Store(false)
+			w.pool.idle = w.pool.idle[1:]
+			r.doom(w)
+		}
+	}
+}
+
+// reapIdle ends workers and forgets pools that have not been used for long. Under the lock.
+func (r *Runner) reapIdle(now time.Time) {
+	for d, p := range r.pools {
+		for len(p.idle) > 0 && now.Sub(p.idle[0].idleSince) > r.IdleFor {
+			w := p.idle[0]
+			p.idle = p.idle[1:]
+			w.idle.Store(false)
+			r.doom(w)
+		}
+		if p.live() == 0 && len(p.queue) == 0 && now.Sub(p.usedAt) > r.IdleFor {
+			delete(r.pools, d)
+		}
+	}
+}
+
+// machineMemoryMB is the machine's memory, or 2 GB where it cannot be read.
+func machineMemoryMB() int64 {
+	const unknown = 2048
+	b, err := os.ReadFile("/proc/meminfo")
+	if err != nil {
+		return unknown
+	}
+	for line := range strings.Lines(string(b)) {
+		if rest, ok := strings.CutPrefix(line, "MemTotal:"); ok {
+			kb, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 10, 64)
+			if err == nil {
+				return kb / 1024
+			}
+		}
+	}
+	return unknown
+}
