@@ -715,7 +715,7 @@ func workspaceEditor(w Workspace) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 61, "</div><div class=\"ws-pane\" id=\"ws-view\" hidden></div><footer class=\"bar bar-foot\"><button class=\"st st-ok\" type=\"button\" id=\"ws-problems\" title=\"F8\" data-kind=\"ok\">")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 61, "</div><div class=\"ws-pane\" id=\"ws-view\" hidden></div><footer class=\"bar bar-foot\"><button class=\"st st-ok\" type=\"button\" id=\"ws-problems\" title=\"F8\">")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

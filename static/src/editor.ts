@@ -200,7 +200,7 @@ export class JSONPane {
 
   constructor(parent: HTMLElement, shared: Shared, label: string, text: string, changed: (text: string) => void, problems: (n: number) => void) {
     const extensions: Extension[] = [
-      basics(shared), small, json(), EditorState.tabSize.of(2), indentUnit.of("  "), autocompletion(), anyWord,
+      small, basics(shared), json(), EditorState.tabSize.of(2), indentUnit.of("  "), autocompletion(), anyWord,
       EditorView.contentAttributes.of({ "aria-label": label }),
       syntaxMarks(shared.say, problems),
       EditorView.updateListener.of((u) => {

@@ -88,8 +88,9 @@ export function rows(a: readonly string[], b: readonly string[], around = 3): Ro
   let at = 0;
   const same = (to: number, open: boolean) => {
     const from = at;
+    const hidden = to - from - (from > 0 ? around : 0) - (open ? 0 : around);
     for (; at < to; at++) {
-      if ((from > 0 && at < from + around) || (!open && at >= to - around)) out.push({ kind: "same", text: b[at] });
+      if (hidden < 2 || (from > 0 && at < from + around) || (!open && at >= to - around)) out.push({ kind: "same", text: b[at] });
       else if (out.at(-1)?.kind !== "gap") out.push({ kind: "gap", text: "" });
     }
   };

@@ -63,6 +63,7 @@ export class Deployer {
       const done = await api.post<Deployed>("deploy", { base: saver.base, seq: saver.seq, files, note });
       saver.settle({ seq: 0, base: done.revision, savedAt: "", revision: done.revision });
       await this.took(done);
+      this.page.nothingUnsaved();
       notice(this.say("js.ws.deployed", { revision: "r" + done.revision }));
     } catch (e) {
       await this.failed(e, files.length > 0);

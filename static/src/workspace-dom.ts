@@ -34,6 +34,11 @@ export function icon(name: string, small = false): SVGSVGElement {
   return svg;
 }
 
+// setIcon changes the icon of a part that the server drew.
+export function setIcon(root: Element, name: string) {
+  root.querySelector("use")?.setAttribute("href", sprite() + name);
+}
+
 export function one<T extends HTMLElement>(selector: string, root: ParentNode = document): T {
   const el = root.querySelector<T>(selector);
   if (!el) throw new Error("workspace: no " + selector);

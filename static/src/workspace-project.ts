@@ -155,12 +155,12 @@ export class Project {
   }
 }
 
-// comparePaths puts folders before files, as the tree shows them.
+// comparePaths puts files before folders, as the tree shows them: what people edit most stands first.
 export function comparePaths(a: string, b: string): number {
   const x = a.split("/"), y = b.split("/");
   for (let i = 0; ; i++) {
     const lastX = i === x.length - 1, lastY = i === y.length - 1;
-    if (lastX !== lastY) return lastX ? 1 : -1;
+    if (lastX !== lastY) return lastX ? -1 : 1;
     if (x[i] !== y[i]) return x[i] < y[i] ? -1 : 1;
     if (lastX) return 0;
   }

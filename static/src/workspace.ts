@@ -6,7 +6,7 @@ import { countChanges, diffLines } from "./linediff";
 import { Api, ApiError } from "./workspace-api";
 import { Conflicts } from "./workspace-conflict";
 import { Deployer } from "./workspace-deploy";
-import { one } from "./workspace-dom";
+import { one, setIcon } from "./workspace-dom";
 import { DraftSaver, leftovers, type Saved } from "./workspace-draft";
 import { FileActions } from "./workspace-files";
 import { type DraftInfo, type FileInfo, Project } from "./workspace-project";
@@ -273,6 +273,11 @@ class Workspace {
     if (s.revision > this.data.revision) void this.conflicts.deployed();
   }
 
+  // nothingUnsaved says that the editor shows what is deployed.
+  nothingUnsaved() {
+    if (!this.project.changed().length) this.saveState(say("js.ws.nochanges", { revision: "r" + this.data.revision }));
+  }
+
   private saveState(text: string, kind = "") {
     const el = one("#ws-saved");
     el.textContent = text;
@@ -305,7 +310,7 @@ class Workspace {
     const failed = this.failure && this.failure.frame.path === path;
     el.classList.toggle("st-ok", !n && !failed);
     el.classList.toggle("st-err", n > 0 || !!failed);
-    el.dataset.kind = n > 0 || failed ? "err" : "ok";
+    setIcon(el, n > 0 || failed ? "err" : "check");
     one("span", el).textContent = failed ? say("js.ws.problem.run", { at: this.clock(this.failure!.run.at) }) : say("js.ws.problems", { n });
   }
 
@@ -381,12 +386,15 @@ class Workspace {
 
   // reload takes what the server has now: after a deploy, "take theirs", an upload or a discard.
   async reload() {
-    const fresh = await this.api.get<{ revision: number; files: FileInfo[]; draft: DraftInfo | null }>("state");
+    const fresh = await this.api.get<{ revision: number; history: string; files: FileInfo[]; draft: DraftInfo | null }>("state");
     this.saver.forget();
     this.data.revision = fresh.revision;
     this.project.reset(fresh.files, fresh.draft);
     this.saver.resume(fresh.draft?.base ?? fresh.revision, fresh.draft?.seq ?? 0);
+    one("#ws-hist-list").innerHTML = fresh.history;
+    for (const el of document.querySelectorAll("[data-revision]")) el.textContent = "r" + fresh.revision;
     await this.refreshOpen();
+    this.nothingUnsaved();
   }
 
   // refreshOpen brings the open editors to the project's texts.

@@ -129,6 +129,7 @@ var workspace = []Entry{
 	{"js.ws.newIn", "New file in {path}", "{path}에 새 파일"},
 	{"js.ws.notDeployed", "not deployed yet", "배포 전"},
 	{"js.ws.notSaved", "Not saved on the server yet; kept in this browser. Trying again.", "아직 서버에 저장되지 않아 이 브라우저에 보관 중입니다. 다시 시도합니다."},
+	{"js.ws.nochanges", "No changes since {revision}", "{revision} 이후 변경 없음"},
 	{"js.ws.nothingOpen", "Choose a file on the left.", "왼쪽에서 파일을 고르세요."},
 	{"js.ws.path", "Path", "경로"},
 	{"js.ws.path.bad", "A path has names between slashes, without “..” or control characters.", "경로는 슬래시로 나눈 이름이며 “..”나 제어 문자를 쓸 수 없습니다."},
