@@ -6,6 +6,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"kiln/code"
 	"kiln/lambda"
 	"kiln/server/edge"
 	"kiln/web/messages"
@@ -46,37 +47,30 @@ func (c *Console) firstEvent(b *bench, name string) chosenEvent {
 			return chosenEvent{Name: ev.Name, Text: string(ev.Body)}
 		}
 	}
-	for _, t := range eventTemplates() {
-		return chosenEvent{Source: t.ID, Text: string(t.Body)}
+	first := chosenEvent{Text: "{}"}
+	for _, t := range code.EventTemplates() {
+		if t.ID == "hello-world" {
+			first = chosenEvent{Source: t.ID, Text: string(t.Body)}
+		}
 	}
-	return chosenEvent{Text: "{}"}
+	return first
 }
 
 func templatesJSON(l messages.Locale) []templateJSON {
 	var out []templateJSON
-	for _, t := range eventTemplates() {
+	for _, t := range code.EventTemplates() {
 		out = append(out, templateJSON{ID: t.ID, Label: l.T("event." + t.ID)})
 	}
 	return out
 }
 
 func (c *Console) eventTemplate(e echo.Context) error {
-	for _, t := range eventTemplates() {
+	for _, t := range code.EventTemplates() {
 		if t.ID == e.Param("id") {
 			return e.JSON(http.StatusOK, map[string]string{"body": string(t.Body)})
 		}
 	}
 	return lambda.E(lambda.NotFound, "page.missing")
-}
-
-// exampleEvent is an event to begin with; its label is the catalogue's "event." + ID.
-type exampleEvent struct {
-	ID   string
-	Body []byte
-}
-
-func eventTemplates() []exampleEvent {
-	return []exampleEvent{{"hello-world", []byte("{\n  \"key1\": \"value1\",\n  \"key2\": \"value2\",\n  \"key3\": \"value3\"\n}\n")}}
 }
 
 // putEvent saves a shared event and answers the list.

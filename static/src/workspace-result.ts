@@ -73,7 +73,12 @@ export class ResultView {
   }
 
   problem(text: string, hint = "") {
-    this.root.replaceChildren(h("p", { class: "emsg" }, text), hint ? h("p", { class: "sub" }, hint) : null as never);
+    this.root.replaceChildren(h("p", { class: "emsg" }, text), ...(hint ? [h("p", { class: "sub" }, hint)] : []));
+  }
+
+  // hint adds a sentence below the head of the result.
+  hint(text: string) {
+    this.root.querySelector(".res-h")?.after(h("p", { class: "sub ws-hint" }, text));
   }
 
   show(run: Run, previous: Run | null) {

@@ -33,7 +33,9 @@ export interface TestSetup {
   saved(s: Saved): void;
   refused(e: ApiError): void;
   started(): void;
+  running(requestId: string): void;
   ended(run: Run): void;
+  hint(run: Run): Promise<string>; // what the code says about a result, "" for nothing
   frame(f: Frame): void;
   clock(iso: string): string;
 }
@@ -289,6 +291,7 @@ export class TestPanel {
   private async follow(run: Run, turn: number, since: number) {
     if (run.state !== "done") {
       this.keepRunning(run.requestId);
+      this.on.running(run.requestId);
       const stop = this.result.working(this.say(run.state === "queued" ? "js.ws.queued" : "js.ws.running"), since);
       try {
         run = await this.untilDone(run.requestId, turn);
@@ -308,6 +311,10 @@ export class TestPanel {
     this.result.show(run, this.lastDone);
     if (!run.failed) this.lastDone = run;
     this.on.ended(run);
+    const turn = this.turn;
+    void this.on.hint(run).then((text) => {
+      if (text && turn === this.turn) this.result.hint(text);
+    });
   }
 
   private async untilDone(id: string, turn: number): Promise<Run> {

@@ -12,6 +12,7 @@ import { FileActions } from "./workspace-files";
 import { type DraftInfo, type FileInfo, Project } from "./workspace-project";
 import type { Frame, Run } from "./workspace-result";
 import { Tabs } from "./workspace-tabs";
+import { dropsItsValue, handlerFiles } from "./workspace-hints";
 import { type SavedEvent, type Template, TestPanel } from "./workspace-test";
 import { Tree } from "./workspace-tree";
 
@@ -43,6 +44,11 @@ const phraseKeys: Record<string, string> = {
   "by word": "byWord", replace: "replace", "replace all": "replaceAll", close: "close", "Go to line": "goToLine", go: "go",
   Diagnostics: "problems", "No diagnostics": "noProblems", Completions: "completions", "$ unchanged lines": "unchanged",
 };
+
+// announce tells the log panel which run is "this run".
+function announce(requestId: string) {
+  document.dispatchEvent(new CustomEvent("kiln:run", { detail: { requestId } }));
+}
 
 export async function start(el: HTMLElement) {
   await ready();
@@ -113,7 +119,9 @@ class Workspace {
       saved: (s) => this.saved(s),
       refused: (e) => this.refusedRun(e),
       started: () => this.clearFailure(),
+      running: announce,
       ended: (run) => void this.ended(run),
+      hint: (run) => this.hint(run),
       frame: (f) => void this.goTo(f),
       clock: (iso) => this.clock(iso),
     });
@@ -158,6 +166,7 @@ class Workspace {
       if (e.key === "s") e.preventDefault(), void this.deployer.deploy();
       else if (e.key === "Enter") e.preventDefault(), void this.test.run();
     });
+    document.addEventListener("click", (e) => this.followLink(e), true);
     one("#ws-diff").addEventListener("click", () => void this.toggleDiff());
     one("#ws-problems").addEventListener("click", () => this.toProblem());
     for (const b of document.querySelectorAll<HTMLElement>(".ws-tabs [data-show]")) b.addEventListener("click", () => this.showPane(b.dataset.show!));
@@ -329,7 +338,7 @@ class Workspace {
 
   private async ended(run: Run) {
     const frame = run.frames?.find((f) => this.project.exists(f.path));
-    document.dispatchEvent(new CustomEvent("kiln:run", { detail: { requestId: run.requestId } }));
+    announce(run.requestId);
     if (!run.failed || !frame) return;
     this.failure = { frame, run };
     if (frame.path === this.shownPath) this.markFailure();
@@ -340,6 +349,22 @@ class Workspace {
     const e: RunError = { line: frame.line, message: run.errorType ? `${run.errorType}: ${run.errorMessage}` : run.errorMessage };
     this.pane.setRunError(e);
     this.countProblems(frame.path, this.problems.get(frame.path) ?? 0);
+  }
+
+  private async hint(run: Run): Promise<string> {
+    if (run.failed || !/^(null)?$/.test(run.payload.trim()) || !this.data.fn.runtime.startsWith("nodejs")) return "";
+    const path = handlerFiles(this.data.fn.handler).find((p) => this.project.exists(p));
+    return path && dropsItsValue(await this.project.text(path)) ? say("js.ws.hint.notAsync") : "";
+  }
+
+  // followLink opens a place that a log line names in the editor instead of loading the page again.
+  private followLink(e: MouseEvent) {
+    const a = (e.target as Element).closest<HTMLAnchorElement>("#ws-log a[href*='file=']");
+    if (!a || e.ctrlKey || e.metaKey || new URL(a.href).pathname !== location.pathname) return;
+    const q = new URL(a.href).searchParams;
+    e.preventDefault();
+    e.stopPropagation();
+    void this.goTo({ path: q.get("file")!, line: Number(q.get("line") ?? 1), column: Number(q.get("col") ?? 1) });
   }
 
   async goTo(f: Frame) {

@@ -60,13 +60,10 @@ var workspace = []Entry{
 	{"ws.cause.deploy", "deployed", "배포"},
 	{"ws.cause.configure", "configured", "구성 변경"},
 	{"ws.cause.rollback", "rolled back", "롤백"},
-	{"ws.hint.notasync", "Your handler returned a value but is not async, and its callback was not called: Node.js drops that value. Write “async (event) => …”.", "핸들러가 값을 반환했지만 async 함수가 아니고 콜백도 호출되지 않아 값이 버려졌습니다. “async (event) => …”로 작성하세요."},
 	{"ws.hint.timeout", "The function was ended at its timeout of {n} s. Raise it under Configure, or find out what it waited for in the log.", "제한 시간 {n}초가 지나 함수가 종료되었습니다. 구성에서 시간을 늘리거나 로그에서 무엇을 기다렸는지 확인하세요."},
 	{"ws.hint.memory", "The function used more than {n} MB. Raise the memory under Configure.", "함수가 {n} MB보다 많은 메모리를 썼습니다. 구성에서 메모리를 늘리세요."},
 	{"ws.hint.handler", "The handler {handler} was not found. It names a file and the function that it exports; change either the code or the handler under Configure.", "핸들러 {handler}를 찾을 수 없습니다. 파일 이름과 내보낸 함수 이름을 확인하고 코드나 구성의 핸들러를 고치세요."},
 	{"ws.hint.module", "A package that the code imports is not in the zip. Kiln does not install packages: upload a zip that has them.", "코드가 가져오는 패키지가 zip에 없습니다. Kiln은 패키지를 설치하지 않으므로 패키지를 포함한 zip을 올리세요."},
-
-	{"event.hello-world", "Hello world", "Hello world"},
 
 	{"js.ws.added", "{n} {n:file|files} added to the draft", "초안에 파일 {n}개를 추가했습니다"},
 	{"js.ws.away", "Kiln does not answer.", "Kiln이 응답하지 않습니다."},
@@ -120,6 +117,7 @@ var workspace = []Entry{
 	{"js.ws.file.binary", "Not text ({size}). It is kept byte for byte.", "텍스트가 아닙니다({size}). 바이트 그대로 보존됩니다."},
 	{"js.ws.file.deleted", "Deleted in the draft. It is still deployed.", "초안에서 삭제했습니다. 배포본에는 아직 있습니다."},
 	{"js.ws.file.large", "Too large to edit here ({size}). It is kept byte for byte.", "여기서 편집하기에 너무 큽니다({size}). 바이트 그대로 보존됩니다."},
+	{"js.ws.hint.notAsync", "Your handler returned a value but is not async, and its callback was not called: Node.js drops that value. Write “async (event) => …”.", "핸들러가 값을 반환했지만 async 함수가 아니고 콜백도 호출되지 않아 값이 버려졌습니다. “async (event) => …”로 작성하세요."},
 	{"js.ws.keepMine", "Keep mine", "내 것 유지"},
 	{"js.ws.lint.missing", "Something is missing here.", "여기에 빠진 것이 있습니다."},
 	{"js.ws.lint.unexpected", "Unexpected “{text}”.", "예상하지 못한 “{text}”."},
