@@ -44,7 +44,7 @@ var onlyIn = map[string][]string{
 	"github.com/jackc/pgx":         {"store"},
 	"github.com/labstack/echo":     {"server"},
 	"github.com/gorilla/websocket": {"server/console"},
-	"os/exec":                      {"executor", "store/postgres", "static/build", ""},
+	"os/exec":                      {"executor", "code", "store/postgres", "static/build", ""},
 }
 
 func TestHouse(t *testing.T) {

@@ -23,7 +23,7 @@ const maxListed = 32 << 20
 // Files is the package as a tree, sorted by path, folders left out. Text up to MaxEditable comes with its data;
 // Binary files (links are shown as such) and Large ones are listed without.
 func Files(zip []byte) ([]lambda.File, error) {
-	a, err := open(bytes.NewReader(zip), int64(len(zip)))
+	a, err := openBytes(zip)
 	if err != nil {
 		return nil, err
 	}
@@ -93,7 +93,7 @@ func isText(data []byte) bool {
 
 // ReadFile is one file of a package, whole. NotFound "file.missing".
 func ReadFile(zip []byte, path string) ([]byte, error) {
-	a, err := open(bytes.NewReader(zip), int64(len(zip)))
+	a, err := openBytes(zip)
 	if err != nil {
 		return nil, err
 	}
@@ -123,7 +123,7 @@ func Build(files []lambda.File) ([]byte, error) {
 
 // Merge is the package after a draft: untouched files keep their bytes as they were packed, changed ones their mode.
 func Merge(zip []byte, drafts []lambda.DraftFile) ([]byte, error) {
-	a, err := open(bytes.NewReader(zip), int64(len(zip)))
+	a, err := openBytes(zip)
 	if err != nil {
 		return nil, err
 	}
@@ -211,7 +211,7 @@ func finish(w *zip.Writer, out *bytes.Buffer) ([]byte, error) {
 	if out.Len() > lambda.MaxZip {
 		return nil, lambda.E(lambda.TooLarge, "zip.size", "size", strconv.Itoa(out.Len()), "max", strconv.Itoa(lambda.MaxZip))
 	}
-	a, err := open(bytes.NewReader(out.Bytes()), int64(out.Len()))
+	a, err := openBytes(out.Bytes())
 	if err != nil {
 		return nil, err
 	}

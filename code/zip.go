@@ -44,7 +44,7 @@ type archive struct {
 // Check reads the whole package and reports the first rule that it breaks: TooLarge "zip.size", else Invalid "zip.…".
 // It trusts no header: what is counted is what comes out.
 func Check(zip []byte) error {
-	a, err := open(bytes.NewReader(zip), int64(len(zip)))
+	a, err := openBytes(zip)
 	if err != nil {
 		return err
 	}
@@ -65,6 +65,8 @@ func (a *archive) notEmpty() error {
 	}
 	return lambda.E(lambda.Invalid, "zip.empty")
 }
+
+func openBytes(zip []byte) (*archive, error) { return open(bytes.NewReader(zip), int64(len(zip))) }
 
 // open checks everything that can be known without unpacking.
 func open(r io.ReaderAt, size int64) (*archive, error) {
