@@ -136,7 +136,7 @@ func (s setting) fromEnvironment(env map[string]string) (string, error) {
 
 // unknownVariables finds KILN_ variables that no setting reads: a typing mistake must not be silence.
 func unknownVariables(rows []setting, env map[string]string) (problems []error) {
-	var known []string
+	known := []string{"KILN_PARENT_FD"} // set by the root parent for the server
 	for _, s := range rows {
 		known = append(known, s.env)
 		if s.secret {

@@ -111,3 +111,6 @@ func (t *targets) named(name string) []*function {
 	}
 	return out
 }
+
+// Capacity is what the runner has and uses now.
+func (e *Engine) Capacity() Capacity { return e.o.Runner.Capacity() }

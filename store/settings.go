@@ -79,3 +79,15 @@ func checkConcurrency(tx *gorm.DB, b []byte) error {
 	}
 	return nil
 }
+
+// Concurrency is the account's concurrency limit and the sum of what functions have reserved of it.
+func (s *Store) Concurrency(ctx context.Context) (limit, reserved int, err error) {
+	limit = lambda.DefaultConcurrency
+	err = s.read(ctx, "read the concurrency limit", func(db *gorm.DB) error {
+		if err := readSetting(db, "concurrency", &limit); err != nil {
+			return err
+		}
+		return db.Raw("SELECT coalesce(sum(reserved), 0) FROM functions").Scan(&reserved).Error
+	})
+	return limit, reserved, err
+}
