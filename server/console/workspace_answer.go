@@ -142,18 +142,19 @@ func hints(ctx context.Context, v web.TestRun, payload []byte) []string {
 	return nil
 }
 
+// cutText is at most `most` bytes of b as valid text, never cut inside a character.
 func cutText(b []byte, most int) string {
 	if len(b) > most {
-		b = b[:most]
-		for len(b) > 0 && !utf8.RuneStart(b[len(b)-1]) {
-			b = b[:len(b)-1]
+		for most > 0 && !utf8.RuneStart(b[most]) {
+			most--
 		}
+		b = b[:most]
 	}
-	return strings.ToValidUTF8(string(b), "�")
+	return strings.ToValidUTF8(string(b), "\ufffd")
 }
 
 func cutRunes(s string, most int) string {
-	s = strings.ToValidUTF8(s, "�")
+	s = strings.ToValidUTF8(s, "\ufffd")
 	for i := range s {
 		if most--; most < 0 {
 			return s[:i] + "…"

@@ -27,15 +27,16 @@ import (
 
 const (
 	maxDraftBody = 48 << 20 // bytes of one save: a dropped file of 20 MB as base64, and more
-	maxDraftSize = 64 << 20 // bytes of all files that a package opened as a draft may change
+	maxDraftSize = 32 << 20 // bytes of all files that a package opened as a draft may change
 )
 
 // changeJSON is one changed file as the editor sends it; Data is base64.
 type changeJSON struct {
-	Path    string  `json:"path"`
-	Deleted bool    `json:"deleted"`
-	Text    *string `json:"text"`
-	Data    *string `json:"data"`
+	Path     string  `json:"path"`
+	Deleted  bool    `json:"deleted"`
+	Reverted bool    `json:"reverted"` // the draft forgets the file
+	Text     *string `json:"text"`
+	Data     *string `json:"data"`
 }
 
 // draftEdit is what save, run and deploy have in common.
@@ -70,7 +71,7 @@ func (d draftEdit) files() ([]lambda.DraftFile, error) {
 	for _, f := range d.Files {
 		x := lambda.DraftFile{Path: f.Path, Deleted: f.Deleted}
 		switch {
-		case f.Deleted:
+		case f.Deleted || f.Reverted:
 		case f.Text != nil:
 			x.Data = []byte(*f.Text)
 		case f.Data != nil:
@@ -310,7 +311,7 @@ func differences(old, zip []byte) ([]lambda.DraftFile, error) {
 			return nil, err
 		}
 		if size += len(data); size > maxDraftSize {
-			return nil, lambda.E(lambda.TooLarge, "draft.size", "max", strconv.Itoa(maxDraftSize>>20)+" MB")
+			return nil, lambda.E(lambda.TooLarge, "draft.package", "max", strconv.Itoa(maxDraftSize>>20)+" MB")
 		}
 		b, known := before[f.Path]
 		delete(before, f.Path)

@@ -51,7 +51,7 @@ export class Conflicts {
   private async keepMineTab(state: State) {
     const mine = this.page.project.changed().map((e) => e.path);
     const theirs = (state.draft?.files ?? []).map((f) => f.path).filter((p) => !mine.includes(p));
-    for (const p of theirs) await this.page.project.revert(p);
+    for (const p of theirs) this.page.project.revert(p);
     this.clear();
     this.page.saver.resume(state.draft?.base ?? state.revision, state.draft?.seq ?? 0, [...mine, ...theirs]);
   }

@@ -89,7 +89,7 @@ export class DraftSaver {
     this.sending = this.dirty;
     this.dirty = new Set();
     this.firstTouch = 0;
-    return [...this.sending].map((p) => this.project.change(p) ?? { path: p, deleted: true });
+    return [...this.sending].map((p) => this.project.outgoing(p));
   }
 
   // settle ends a request that took changes: with what was saved, or with null when nothing was.
@@ -197,7 +197,7 @@ export class DraftSaver {
   private leave() {
     this.keepLocally();
     if (this.blocked || this.sending || !this.dirty.size) return;
-    const files = [...this.dirty].map((p) => this.project.change(p) ?? { path: p, deleted: true });
+    const files = [...this.dirty].map((p) => this.project.outgoing(p));
     const body = { base: this.base, seq: this.seq, files };
     if (JSON.stringify(body).length < keepaliveLimit) this.api.last("draft", body);
   }

@@ -151,7 +151,7 @@ export class FileActions {
   private async revert(path: string) {
     const { project, pane } = this.page;
     const isNew = project.status(path) === "A";
-    await project.revert(path);
+    project.revert(path);
     if (isNew) this.page.closeTab(path);
     else if (pane.isOpen(path)) pane.replace(path, await project.text(path));
     this.page.filesChanged([path]);

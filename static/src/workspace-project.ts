@@ -13,6 +13,7 @@ export interface FileInfo {
 export interface DraftFile {
   path: string;
   deleted?: boolean;
+  reverted?: boolean; // only on the way out: the draft forgets the file
   size?: number;
   binary?: boolean;
   text?: string;
@@ -100,6 +101,13 @@ export class Project {
     return this.changes.get(path);
   }
 
+  // outgoing is what a save says about a file.
+  outgoing(path: string): DraftFile {
+    const c = this.changes.get(path), b = this.base.get(path);
+    if (!c || (c.deleted && !b) || (c.text !== undefined && b?.text === c.text)) return { path, reverted: true };
+    return c;
+  }
+
   // text is the file's text now; it throws when the file is not text.
   async text(path: string): Promise<string> {
     const c = this.changes.get(path);
@@ -131,12 +139,8 @@ export class Project {
   }
 
   // revert goes back to the deployed file; a new file goes away.
-  async revert(path: string) {
-    const b = this.base.get(path);
-    if (!b) return this.remove(path);
-    const text = await this.baseText(path);
-    if (text !== null) this.set(path, text);
-    else this.changes.set(path, { path, binary: true, size: b.size, data: toBase64(new Uint8Array(await this.fetch(path, false))) });
+  revert(path: string) {
+    this.changes.delete(path);
   }
 
   // move renames one file, byte for byte.
