@@ -416,9 +416,10 @@ CREATE TABLE log_lines (
     worker text NOT NULL,
     line text NOT NULL
 ) PARTITION BY RANGE (ts);
-CREATE UNIQUE INDEX log_lines_order ON log_lines (function_id, ts, epoch, seq);
+-- (epoch, seq) names a line and is the order in which it is read; ts is here because a partitioned table demands it.
+CREATE UNIQUE INDEX log_lines_id ON log_lines (epoch, seq, ts);
+CREATE INDEX log_lines_function ON log_lines (function_id, epoch, seq);
 CREATE INDEX log_lines_ts ON log_lines USING brin (ts) WITH (pages_per_range = 32, autosummarize = on);
-CREATE INDEX log_lines_id ON log_lines USING brin (epoch, seq) WITH (pages_per_range = 32, autosummarize = on);
 CREATE TABLE log_lines_default PARTITION OF log_lines DEFAULT;
 
 CREATE TABLE invocations (

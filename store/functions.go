@@ -80,7 +80,7 @@ func keepRevision(tx *gorm.DB, f *functionRow, cause string, from int64) error {
 
 func keepRunnable(tx *gorm.DB, function int64, d lambda.Digest, label string, c configRow) error {
 	r := runnableRow{Digest: string(d), FunctionID: function, Version: label, Config: c, MadeAt: time.Now()}
-	return tx.Clauses(clause.OnConflict{DoNothing: true}).Create(&r).Error
+	return tx.Clauses(clause.OnConflict{Columns: []clause.Column{{Name: "digest"}}, DoUpdates: clause.AssignmentColumns([]string{"made_at"})}).Create(&r).Error
 }
 
 // Function is NotFound "function.missing" when there is none.

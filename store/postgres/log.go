@@ -46,9 +46,12 @@ func (w *logWriter) take(line string) {
 	kind, text, _ := strings.Cut(line, ":")
 	text = strings.TrimSpace(text)
 	switch kind {
-	case "FATAL", "PANIC":
+	case "PANIC":
 		w.warning = text
-		w.log.Warn("postgres", "severity", kind, "message", text)
+		w.log.Error("postgres", "severity", kind, "message", text)
+	case "FATAL": // ends one connection, and is told to it
+		w.warning = text
+		w.log.Debug("postgres", "severity", kind, "message", text)
 	case "ERROR", "WARNING":
 		w.log.Debug("postgres", "severity", kind, "message", text)
 	case "STATEMENT", "DETAIL", "CONTEXT", "QUERY": // may hold values of users

@@ -16,23 +16,35 @@ type owner struct {
 	uid, gid int
 }
 
-// chooseOwner is this process's own user unless it is root: PostgreSQL refuses to run as root.
-func chooseOwner() (owner, error) {
+// chooseOwner is this process's own user unless it is root, because PostgreSQL refuses to run as root: then it is the user who has
+// the data already, else kiln, else postgres.
+func chooseOwner(data string) (owner, error) {
 	if os.Geteuid() != 0 {
 		return owner{}, nil
 	}
-	for _, name := range []string{"kiln", "postgres"} {
-		u, err := user.Lookup(name)
-		if err != nil {
-			continue
+	if uid, ok := uidOf(data); ok && uid != 0 {
+		if u, err := user.LookupId(strconv.Itoa(uid)); err == nil {
+			return ownerOf(u)
 		}
-		uid, uidErr := strconv.Atoi(u.Uid)
-		gid, gidErr := strconv.Atoi(u.Gid)
-		if uidErr == nil && gidErr == nil {
-			return owner{drop: true, name: name, uid: uid, gid: gid}, nil
+	}
+	for _, name := range []string{"kiln", "postgres"} {
+		if u, err := user.Lookup(name); err == nil {
+			return ownerOf(u)
 		}
 	}
 	return owner{}, errors.New("as root, PostgreSQL needs an unprivileged user: make one called kiln or postgres")
+}
+
+func ownerOf(u *user.User) (owner, error) {
+	uid, err := strconv.Atoi(u.Uid)
+	if err != nil {
+		return owner{}, fmt.Errorf("user %s: %w", u.Username, err)
+	}
+	gid, err := strconv.Atoi(u.Gid)
+	if err != nil {
+		return owner{}, fmt.Errorf("user %s: %w", u.Username, err)
+	}
+	return owner{drop: true, name: u.Username, uid: uid, gid: gid}, nil
 }
 
 // folder makes dir (0700) for the owner and checks that he can reach it.

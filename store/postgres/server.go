@@ -88,7 +88,7 @@ func (s *Server) prepare(ctx context.Context) (err error) {
 	if s.bin, err = choose(ctx, s.data); err != nil {
 		return err
 	}
-	if s.owner, err = chooseOwner(); err != nil {
+	if s.owner, err = chooseOwner(s.data); err != nil {
 		return err
 	}
 	if err := s.owner.folder(s.opts.Dir); err != nil {
