@@ -28,14 +28,14 @@ type dispatcher struct {
 	starved bool  // the last round met due events without a slot; claim loop only
 
 	mu      sync.Mutex
-	claimed map[int64]struct{} // events that this node holds, until they are settled
+	claimed map[int64]int64 // events that this node holds, until they are settled, and by which claim
 	pending []lambda.Settlement
 	settle  chan struct{} // pending is not empty
 	running sync.WaitGroup
 }
 
 func (d *dispatcher) init() {
-	d.claimed = map[int64]struct{}{}
+	d.claimed = map[int64]int64{}
 	d.settle = make(chan struct{}, 1)
 }
 
@@ -302,7 +302,7 @@ func (e *Engine) giveBack(s shares) {
 func (e *Engine) start(ctx context.Context, claimed []lambda.Claimed, s shares) {
 	e.queue.mu.Lock()
 	for i := range claimed {
-		e.queue.claimed[claimed[i].ID] = struct{}{}
+		e.queue.claimed[claimed[i].ID] = claimed[i].Claim
 	}
 	e.queue.mu.Unlock()
 	for i := range claimed {

@@ -96,8 +96,8 @@ func TestFailuresAreRetriedAfterOneAndTwoMinutes(t *testing.T) {
 		if fmt.Sprint(at) != "[0s 1m0s 3m0s]" {
 			t.Errorf("ran at %v", at)
 		}
-		if len(q.dead) != 1 || q.dead[0].Dead != DeadRetries || !strings.Contains(string(q.dead[0].Response), "no") {
-			t.Errorf("dead %+v", q.dead)
+		if _, dead := q.given(); len(dead) != 1 || dead[0].Dead != DeadRetries || !strings.Contains(string(dead[0].Response), "no") {
+			t.Errorf("dead %+v", dead)
 		}
 		for i, run := range b.kept.all() {
 			if run.Report.Attempt != i || run.Report.RequestID != b.kept.all()[0].Report.RequestID {
@@ -123,8 +123,9 @@ func TestRetriesAndAgeFollowTheConfiguration(t *testing.T) {
 			b.source.targets["f"].Async = c.cfg
 			b.send(t, lambda.Invocation{Function: "f"})
 			after(10 * time.Minute)
-			if n := len(b.runner.assignments()); n != c.runs || len(q.dead) != 1 || q.dead[0].Dead != c.dead {
-				t.Errorf("%s: %d runs, dead %+v", c.what, n, q.dead)
+			_, dead := q.given()
+			if n := len(b.runner.assignments()); n != c.runs || len(dead) != 1 || dead[0].Dead != c.dead {
+				t.Errorf("%s: %d runs, dead %+v", c.what, n, dead)
 			}
 		})
 	}
@@ -141,8 +142,8 @@ func TestEventsThatCannotRunBackOffAndAgeOut(t *testing.T) {
 		start = time.Now()
 		b.send(t, lambda.Invocation{Function: "f"})
 		after(7 * time.Hour)
-		if len(q.dead) != 1 || q.dead[0].Dead != DeadAge || q.events[0].Invocation.Attempt != 0 {
-			t.Errorf("dead %+v", q.dead)
+		if _, dead := q.given(); len(dead) != 1 || dead[0].Dead != DeadAge || q.all()[0].Invocation.Attempt != 0 {
+			t.Errorf("dead %+v", dead)
 		}
 		if n := len(tries); n < 75 || n > 110 {
 			t.Errorf("%d tries", n)
@@ -180,14 +181,14 @@ func TestReservedLimitHoldsForQueuedEvents(t *testing.T) {
 			b.send(t, lambda.Invocation{Function: "f"})
 		}
 		after(5 * time.Second)
-		if b.runner.most != 3 {
-			t.Errorf("%d ran at once", b.runner.most)
+		if b.runner.highest() != 3 {
+			t.Errorf("%d ran at once", b.runner.highest())
 		}
 		after(10 * time.Second)
 		if done, dead, waiting := q.counts(); done != 31 || dead+waiting != 0 {
 			t.Errorf("done %d, dead %d, waiting %d", done, dead, waiting)
 		}
-		for _, e := range q.events {
+		for _, e := range q.all() {
 			if e.Throttles > 0 {
 				t.Error("an event was claimed without a slot")
 			}
@@ -239,8 +240,8 @@ func TestLeasesAreProlongedWhileAnEventRuns(t *testing.T) {
 		b.source.put(1, "f", nil)
 		b.send(t, lambda.Invocation{Function: "f"})
 		after(16 * time.Minute)
-		if done, _, _ := q.counts(); done != 1 || len(b.runner.assignments()) != 1 || q.lost != 0 {
-			t.Errorf("done %d after %d runs, %d lost", done, len(b.runner.assignments()), q.lost)
+		if done, _, _ := q.counts(); done != 1 || len(b.runner.assignments()) != 1 || q.lateSettlements() != 0 {
+			t.Errorf("done %d after %d runs, %d lost", done, len(b.runner.assignments()), q.lateSettlements())
 		}
 	})
 }
@@ -268,7 +269,8 @@ func TestDatabaseAwayLosesNothing(t *testing.T) {
 func TestRefusedSettlementDoesNotHoldUpOthers(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, b *bench, q *memoryQueue) {
 		b.source.put(1, "f", nil)
-		broken := &pickyQueue{memoryQueue: q, refuse: 2}
+		broken := &pickyQueue{memoryQueue: q}
+		broken.refuse.Store(2)
 		b.o.Queue = broken
 		for range 5 {
 			b.send(t, lambda.Invocation{Function: "f"})
@@ -277,7 +279,7 @@ func TestRefusedSettlementDoesNotHoldUpOthers(t *testing.T) {
 		if done, _, waiting := q.counts(); done != 4 || waiting != 1 {
 			t.Errorf("done %d, waiting %d", done, waiting)
 		}
-		broken.refuse = 0
+		broken.refuse.Store(0)
 		after(3 * time.Minute)
 		if done, _, waiting := q.counts(); done != 5 || waiting != 0 {
 			t.Errorf("later: done %d, waiting %d", done, waiting)
@@ -288,12 +290,12 @@ func TestRefusedSettlementDoesNotHoldUpOthers(t *testing.T) {
 // pickyQueue refuses every transaction with one event.
 type pickyQueue struct {
 	*memoryQueue
-	refuse int64
+	refuse atomic.Int64
 }
 
 func (p *pickyQueue) Settle(ctx context.Context, all []lambda.Settlement) (int, error) {
 	for i := range all {
-		if all[i].ID == p.refuse {
+		if all[i].ID == p.refuse.Load() {
 			return 0, fmt.Errorf("a constraint")
 		}
 	}
@@ -337,7 +339,8 @@ func TestDestinations(t *testing.T) {
 			b.source.targets["f"].Async = c.cfg
 			id := b.send(t, lambda.Invocation{Function: "f", Event: []byte(`{"n":1}`)})
 			after(10 * time.Minute)
-			all := append(q.done, q.dead...)
+			done, dead := q.given()
+			all := append(done, dead...)
 			if kept := all[0].Target; c.condition == "" && (kept != c.target || len(next) != 0) || c.dlq != "" && kept != c.dlq && all[len(all)-1].Target != c.dlq {
 				t.Errorf("%s: kept under %q, %d delivered", c.what, kept, len(next))
 			}
@@ -393,8 +396,9 @@ func TestDestinationsInACircleAreStopped(t *testing.T) {
 		b.source.targets["f"].Async.OnSuccess = "arn:aws:lambda:us-east-1:000000000000:function:f"
 		b.send(t, lambda.Invocation{Function: "f"})
 		after(time.Minute)
-		if n := len(b.runner.assignments()); n != maxChain || len(q.dead) != 1 || q.dead[0].Dead != DeadRecursion {
-			t.Errorf("%d runs, dead %+v", n, q.dead)
+		_, dead := q.given()
+		if n := len(b.runner.assignments()); n != maxChain || len(dead) != 1 || dead[0].Dead != DeadRecursion {
+			t.Errorf("%d runs, dead %+v", n, dead)
 		}
 	})
 }
@@ -511,7 +515,7 @@ func TestStopGivesBackWhatStillRuns(t *testing.T) {
 		if done, dead, waiting := q.counts(); done != 1 || dead != 0 || waiting != 1 || len(q.released) != 1 {
 			t.Errorf("done %d, dead %d, waiting %d, released %v", done, dead, waiting, q.released)
 		}
-		if q.events[1].node != "" || q.events[1].Invocation.Attempt != 0 || len(b.kept.all()) != 1 {
+		if q.all()[1].node != "" || q.all()[1].Invocation.Attempt != 0 || len(b.kept.all()) != 1 {
 			t.Error("the event that still ran is not as it was")
 		}
 		if _, err := b.Invoke(t.Context(), lambda.Invocation{Function: "f"}); lambda.KeyOf(err) != "engine.stopping" {
@@ -638,8 +642,8 @@ func TestLateSettlementOfALostLeaseChangesNothing(t *testing.T) {
 		after(90 * time.Second) // the lease ended after one minute: the event was claimed again
 		q.breakWith(nil)
 		after(30 * time.Minute)
-		if done, dead, waiting := q.counts(); done != 1 || dead+waiting != 0 || q.lost == 0 {
-			t.Errorf("done %d, dead %d, waiting %d, lost %d", done, dead, waiting, q.lost)
+		if done, dead, waiting := q.counts(); done != 1 || dead+waiting != 0 || q.lateSettlements() == 0 {
+			t.Errorf("done %d, dead %d, waiting %d, lost %d", done, dead, waiting, q.lateSettlements())
 		}
 	})
 }

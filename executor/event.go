@@ -31,7 +31,7 @@ func (e *Engine) runClaimed(ctx context.Context, c *lambda.Claimed, slot *slots)
 		e.queue.add(s)
 		return
 	}
-	e.queue.drop([]lambda.Settlement{{ID: c.ID}}) // stopped: its lease is given back
+	e.queue.drop([]lambda.Settlement{{ID: c.ID, Claim: c.Claim}}) // stopped: its lease is given back
 }
 
 func (e *Engine) tryEvent(ctx context.Context, c *lambda.Claimed, r *run, slot *slots) (lambda.Settlement, bool) {

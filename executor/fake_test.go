@@ -72,6 +72,13 @@ func (f *fakeRunner) Close(context.Context) error {
 	return nil
 }
 
+// highest is the highest number of runs at once.
+func (f *fakeRunner) highest() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.most
+}
+
 func (f *fakeRunner) assignments() []Assignment {
 	f.mu.Lock()
 	defer f.mu.Unlock()

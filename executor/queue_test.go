@@ -17,7 +17,6 @@ type memoryQueue struct {
 	last     int64
 	done     []lambda.Settlement
 	dead     []lambda.Settlement
-	claims   [][]lambda.Claimed
 	released []string
 	broken   func(what, node string) error // nil works
 	lost     int
@@ -25,10 +24,9 @@ type memoryQueue struct {
 
 type queued struct {
 	lambda.Claimed
-	due   time.Time
-	node  string
-	gone  bool
-	moves int
+	due  time.Time
+	node string
+	gone bool
 }
 
 var errAway = errors.New("the database is away")
@@ -97,7 +95,6 @@ func (q *memoryQueue) Claim(_ context.Context, node string, slots map[int64]int,
 			out = append(out, e.Claimed)
 		}
 	}
-	q.claims = append(q.claims, out)
 	return out, nil
 }
 
@@ -184,6 +181,30 @@ func (q *memoryQueue) counts() (done, dead, waiting int) {
 		}
 	}
 	return len(q.done), len(q.dead), waiting
+}
+
+// given are the settlements of events that are done and of those that were given up.
+func (q *memoryQueue) given() (done, dead []lambda.Settlement) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return slices.Clone(q.done), slices.Clone(q.dead)
+}
+
+// all is a copy of every event.
+func (q *memoryQueue) all() []queued {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	out := make([]queued, len(q.events))
+	for i, e := range q.events {
+		out[i] = *e
+	}
+	return out
+}
+
+func (q *memoryQueue) lateSettlements() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.lost
 }
 
 func (q *memoryQueue) breakWith(f func(what, node string) error) {

@@ -42,12 +42,14 @@ func (d *dispatcher) settled(done []lambda.Settlement) {
 	d.drop(done)
 }
 
-// drop stops holding events.
+// drop stops holding events, unless a later claim holds them.
 func (d *dispatcher) drop(events []lambda.Settlement) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for i := range events {
-		delete(d.claimed, events[i].ID)
+		if d.claimed[events[i].ID] == events[i].Claim {
+			delete(d.claimed, events[i].ID)
+		}
 	}
 }
 
