@@ -72,7 +72,6 @@ func (r *Runner) acquire(ctx context.Context, p *pool, id string) (grant, error)
 	if w != nil {
 		return grant{worker: w}, nil
 	}
-	r.nudge()
 	select {
 	case g := <-wait.grant:
 		return g, g.err
@@ -113,6 +112,10 @@ func (r *Runner) takeOrQueue(p *pool, id string) (*worker, *waiter, error) {
 	wait := &waiter{id: id, grant: make(chan grant, 1)}
 	p.queue = append(p.queue, wait)
 	r.waiting++
+	if !r.looking {
+		r.looking = true
+		r.nudge()
+	}
 	r.consider(p)
 	return nil, wait, nil
 }

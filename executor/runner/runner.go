@@ -80,6 +80,7 @@ type Runner struct {
 	starting  int
 	waiting   int   // queued runs
 	chilling  bool  // Tend will look for workers to freeze
+	looking   bool  // Tend will look at the queues
 	offCPU    int   // running workers that wait for something, at the last look
 	usedMB    int64 // measured at the last look, and an estimate for what has started since
 	evicting  int   // workers that end to make room

@@ -82,16 +82,3 @@ func (s *stand) do(t testing.TB, a executor.Assignment) executor.Outcome {
 	return out
 }
 
-func TestSmoke(t *testing.T) {
-	s := newStand(t, nil)
-	node := s.Deploy(t, "hello", lambda.Config{Runtime: "nodejs20.x", Handler: "index.handler"}, map[string]string{
-		"index.js": `console.log("init"); exports.handler = async (e, c) => { console.log("hi", e, c.awsRequestId); return {ok: e.a} }`})
-	py := s.Deploy(t, "hello", lambda.Config{Runtime: "python3.11", Handler: "app.handler"}, map[string]string{
-		"app.py": "import logging\nprint('init')\ndef handler(e, c):\n    print('hi', e)\n    logging.warning('careful %s', c.aws_request_id)\n    return {'ok': e['a']}\n"})
-	for _, d := range []lambda.Digest{node, py} {
-		for range 3 {
-			out := s.do(t, event(d, `{"a":1}`))
-			t.Logf("%s %s %+v\n%s", out.Payload, out.FunctionError, out.Report, out.LogTail)
-		}
-	}
-}

@@ -54,7 +54,7 @@ func (r *Runner) look(now time.Time) time.Duration {
 		r.mu.Unlock()
 		return measureLook
 	}
-	if r.waiting > 0 {
+	if r.looking = r.waiting > 0; r.looking {
 		r.lookAtQueues(now)
 		soon(queueLook)
 	}
@@ -77,7 +77,7 @@ func (r *Runner) look(now time.Time) time.Duration {
 // toFreeze finds workers that have been idle long enough. Under the lock.
 func (r *Runner) toFreeze(now time.Time) []*worker {
 	var list []*worker
-	r.chilling = false
+	r.chilling = r.running > 0 // busy workers will be idle soon: nobody has to wake Tend for them
 	for _, p := range r.pools {
 		for _, w := range p.idle {
 			switch {

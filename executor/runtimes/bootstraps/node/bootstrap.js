@@ -12,6 +12,9 @@ const { load } = require('./load.js');
 // Loaded ahead, because most functions want them and the pool has the time.
 for (const name of ['http', 'https', 'crypto', 'util', 'path', 'os', 'zlib', 'stream', 'events', 'buffer']) require(name);
 
+// What is written to a pipe is in it when the call returns: else it would wait for an event loop that stands still between invocations.
+for (const out of [process.stdout, process.stderr]) if (out._handle && out._handle.setBlocking) out._handle.setBlocking(true);
+
 const BOOTED = 0x42; // B
 const HAND_OVER = 0x48; // H
 const LOADED = 0x4c; // L
