@@ -11,6 +11,7 @@ interface State {
   codeChanged: boolean; // between the draft's base and the deployed revision
   files: FileInfo[];
   draft: DraftInfo | null;
+  history: string;
 }
 
 interface Choice {
@@ -49,11 +50,15 @@ export class Conflicts {
   }
 
   private async keepMineTab(state: State) {
+    if (!state.draft) {
+      this.page.saver.seq = 0;
+      return this.moveUp(state);
+    }
     const mine = this.page.project.changed().map((e) => e.path);
-    const theirs = (state.draft?.files ?? []).map((f) => f.path).filter((p) => !mine.includes(p));
+    const theirs = state.draft.files.map((f) => f.path).filter((p) => !mine.includes(p));
     for (const p of theirs) this.page.project.revert(p);
     this.clear();
-    this.page.saver.resume(state.draft?.base ?? state.revision, state.draft?.seq ?? 0, [...mine, ...theirs]);
+    this.page.saver.resume(state.draft.base, state.draft.seq, [...mine, ...theirs]);
   }
 
   private async takeTheirs() {
@@ -77,7 +82,7 @@ export class Conflicts {
   // deployed: the function's revision is newer than the one below this draft.
   async deployed() {
     const state = await this.state();
-    this.page.data.revision = state.revision;
+    this.page.data.revision = state.revision; // told once
     if (!state.codeChanged || !this.page.project.changed().length) return this.moveUp(state);
     this.banner("warn", this.say("js.ws.conflict.deployed", { by: state.by, revision: "r" + state.revision, at: this.page.clock(state.at) }), [
       { label: this.say("js.ws.keepMine"), run: () => this.moveUp(state) },
@@ -89,6 +94,7 @@ export class Conflicts {
   // moveUp puts the draft on top of the deployed revision; its own files win.
   private async moveUp(state: State) {
     this.clear();
+    this.page.setRevision(state.revision, state.history);
     this.page.project.rebase(state.files);
     const mine = this.page.project.changed().map((e) => e.path);
     await this.page.saver.idle();

@@ -78,12 +78,10 @@ export class Deployer {
   private async took(done: Deployed) {
     const { page } = this;
     const before = new Map(page.project.changed().map((e) => [e.path, page.project.change(e.path)]));
-    page.data.revision = done.revision;
+    page.setRevision(done.revision, done.history);
     page.project.rebase(done.files);
     const later = [...before].filter(([p]) => page.project.status(p) !== "" && page.saver.unsaved(p)).map(([p]) => p);
     page.project.reset(done.files, { base: done.revision, seq: 0, savedAt: "", files: later.map((p) => before.get(p)!) });
-    one("#ws-hist-list").innerHTML = done.history;
-    for (const el of document.querySelectorAll("[data-revision]")) el.textContent = "r" + done.revision;
     page.conflicts.clear();
     if (page.current()) await page.show(page.current());
     page.draw();

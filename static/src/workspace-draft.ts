@@ -142,7 +142,7 @@ export class DraftSaver {
     if (e instanceof ApiError && e.key === "draft.changed") {
       this.block();
       this.events.conflict();
-    } else if (e instanceof ApiError && e.status < 500 && e.status !== 429 && e.status !== 408) {
+    } else if (e instanceof ApiError && e.status >= 400 && e.status < 500 && e.status !== 429 && e.status !== 408) {
       this.block();
       this.events.refused(e);
     } else {

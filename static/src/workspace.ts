@@ -413,13 +413,18 @@ class Workspace {
   async reload() {
     const fresh = await this.api.get<{ revision: number; history: string; files: FileInfo[]; draft: DraftInfo | null }>("state");
     this.saver.forget();
-    this.data.revision = fresh.revision;
     this.project.reset(fresh.files, fresh.draft);
     this.saver.resume(fresh.draft?.base ?? fresh.revision, fresh.draft?.seq ?? 0);
-    one("#ws-hist-list").innerHTML = fresh.history;
-    for (const el of document.querySelectorAll("[data-revision]")) el.textContent = "r" + fresh.revision;
+    this.setRevision(fresh.revision, fresh.history);
     await this.refreshOpen();
     this.nothingUnsaved();
+  }
+
+  // setRevision says which revision is deployed; history is rendered by the server.
+  setRevision(revision: number, history: string) {
+    this.data.revision = revision;
+    one("#ws-hist-list").innerHTML = history;
+    for (const el of document.querySelectorAll("[data-revision]")) el.textContent = "r" + revision;
   }
 
   // refreshOpen brings the open editors to the project's texts.
