@@ -23,8 +23,10 @@ type Session struct {
 
 // AccessKey is a signing key. Secret is opened.
 type AccessKey struct {
-	ID        string // AKIA…
+	ID        string // AKIA…, ASIA… for a temporary one
 	Secret    string
+	Token     string    // the session token of a temporary key, "" for a lasting one
+	ExpiresAt time.Time // of a temporary key
 	Principal Principal
 	CreatedAt time.Time
 	UsedAt    time.Time
