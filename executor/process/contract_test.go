@@ -191,7 +191,8 @@ return os.readlink('/proc/self/ns/pid')`}
 func processesIn(ns string) (n int) {
 	links, _ := filepath.Glob("/proc/[0-9]*/ns/pid")
 	for _, l := range links {
-		if to, err := os.Readlink(l); err == nil && to == ns {
+		stat, _ := os.ReadFile(filepath.Dir(filepath.Dir(l)) + "/stat")
+		if to, err := os.Readlink(l); err == nil && to == ns && !strings.Contains(string(stat), ") Z ") { // the dead wait for their parent
 			n++
 		}
 	}

@@ -59,40 +59,57 @@ func bornAt(pid int) string {
 	return fields[19]
 }
 
-// reap ends the boxes that notes name and that are not ours: those of a dead spawner with the same state folder.
+// reap ends the boxes that notes name and that are not ours, those of a dead spawner with the same state folder, and removes their traces.
 func (s *spawner) reap(ctx context.Context) error {
+	left, err := s.endForeign(ctx)
+	for _, name := range left {
+		err = errors.Join(err, s.removeTraces(name))
+	}
+	return err
+}
+
+// endForeign only ends them, which is quick, and gives their notes' names. Their cgroups cannot be removed before the system's
+// init has collected the dead, which may take it seconds.
+func (s *spawner) endForeign(ctx context.Context) (left []string, err error) {
 	entries, err := os.ReadDir(filepath.Join(s.cfg.State, "boxes"))
 	if err != nil {
-		return fmt.Errorf("read the notes: %w", err)
+		return nil, fmt.Errorf("read the notes: %w", err)
 	}
-	var all error
 	for _, e := range entries {
 		if s.owns(e.Name()) {
 			continue
 		}
-		if err := s.reapOne(ctx, e.Name()); err != nil {
-			all = errors.Join(all, err)
+		left = append(left, e.Name())
+		n := s.readNote(e.Name())
+		if n.Born == "" {
+			continue
 		}
+		thaw(n.Cgroups)
+		err = errors.Join(err, endProcess(ctx, n.Pid, n.Born))
 	}
-	return all
+	return left, err
 }
 
-func (s *spawner) reapOne(ctx context.Context, name string) error {
+// readNote gives a zero note for one that is gone or was not written whole.
+func (s *spawner) readNote(name string) (n note) {
 	text, err := os.ReadFile(s.notePath(name))
+	if err == nil {
+		err = json.Unmarshal(text, &n)
+	}
 	if err != nil {
-		return nil // its box just ended
+		return note{}
 	}
-	var n note
-	if err := json.Unmarshal(text, &n); err == nil && n.Born != "" {
-		thaw(n.Cgroups)
-		if err := endProcess(ctx, n.Pid, n.Born); err != nil {
-			return err
-		}
-	}
-	if err := cgroups.RemovePaths(n.Cgroups); err != nil {
+	return n
+}
+
+func (s *spawner) removeTraces(name string) error {
+	if err := cgroups.RemovePaths(s.readNote(name).Cgroups); err != nil {
 		return fmt.Errorf("remove what box %s left: %w", name, err)
 	}
-	return os.Remove(s.notePath(name))
+	if err := os.Remove(s.notePath(name)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 // endProcess kills the process and waits until it is gone; it is not our child.

@@ -117,9 +117,7 @@ func (s *spawner) prepare() error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
-	if err := s.reap(ctx); err != nil {
-		s.log.Error("left over from an earlier spawner", "err", err)
-	}
+	s.endLeftOver(ctx)
 	if _, err := buildFilter(); err != nil {
 		return err
 	}
@@ -138,6 +136,20 @@ func (s *spawner) prepare() error {
 	s.miss("sandbox.noNetwork")
 	go s.look(s.cfg, s.dataFd)
 	return s.probe()
+}
+
+func (s *spawner) endLeftOver(ctx context.Context) {
+	left, err := s.endForeign(ctx)
+	if err != nil {
+		s.log.Error("end what an earlier spawner left", "err", err)
+	}
+	s.booting.Go(func() {
+		for _, name := range left {
+			if err := s.removeTraces(name); err != nil {
+				s.log.Error("clean up after an earlier spawner", "err", err)
+			}
+		}
+	})
 }
 
 func (s *spawner) miss(key string, params ...string) {

@@ -34,15 +34,19 @@ func NeedsParent() bool { return os.Geteuid() == 0 && os.Getenv(linkVariable) ==
 // unprivileged user, starts a new spawner when one dies, forwards SIGTERM and SIGINT as SIGTERM, and on a second one ends all at once.
 // It returns the server's exit status.
 func Supervise(s Supervision) (int, error) {
+	who, err := serverUser(s.Data)
+	if err != nil {
+		return 1, err
+	}
+	return superviseAs(s, who)
+}
+
+func superviseAs(s Supervision, who *account) (int, error) {
 	if s.Log == nil {
 		s.Log = slog.Default()
 	}
 	if s.Code == "" {
 		s.Code = filepath.Join(s.Data, "code")
-	}
-	who, err := serverUser(s.Data, s.Log)
-	if err != nil {
-		return 1, err
 	}
 	if err := prepareData(s.Data, who); err != nil {
 		return 1, err
@@ -208,14 +212,13 @@ type account struct {
 }
 
 // serverUser is kiln, made when it is missing and can be, else postgres. Never nobody: other services share that one.
-func serverUser(data string, log *slog.Logger) (*account, error) {
+func serverUser(data string) (*account, error) {
 	a, err := lookupAccount("kiln")
 	if err == nil {
 		return a, nil
 	}
 	if err := makeUser(data); err == nil {
 		if a, err := lookupAccount("kiln"); err == nil {
-			log.Info("made the system user kiln")
 			return a, nil
 		}
 	}
