@@ -23,21 +23,16 @@ const bootTimeout = 20 * time.Second
 type box struct {
 	id   uint64
 	slot int
-	name string // of its cgroup and its note
 	uid  int
 
-	mu       sync.Mutex
-	pid      int // 0 before the start and after the end
-	pidfd    int
+	mu sync.Mutex
+	embryo
 	mntns    int  // −1 once it belongs to a function
 	stopping bool // a kill was asked for
 
 	memoryMB int
 	tmpMB    int
-	cg       *boxCgroup
 	oomMB    int // without a cgroup: the limit that rlimits hold
-
-	answered chan struct{} // closed when the start was answered: no exit is told before
 }
 
 // kill ends everything inside, frozen or not. It may come at any time.
@@ -126,39 +121,6 @@ func (p *pipes) close() error {
 	return nil
 }
 
-// clone starts the box's first program in its namespaces and puts it into its cgroup.
-func (s *spawner) clone(b *box, p *pipes, null int) error {
-	attr := &syscall.ProcAttr{Dir: "/", Env: []string{"GOMAXPROCS=1", "GOGC=off"},
-		Files: []uintptr{uintptr(null), uintptr(p.theirs[0]), uintptr(p.theirs[1]), uintptr(p.theirs[2]), uintptr(p.theirs[3]), uintptr(p.theirs[4])},
-		Sys:   s.cloneAttr(&b.pidfd)}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.stopping {
-		return errStopped
-	}
-	return s.forks.do(func() error {
-		pid, _, err := syscall.StartProcess("/proc/self/exe", []string{"kiln", "spawner", "box"}, attr)
-		if err != nil {
-			return fmt.Errorf("clone: %w", err)
-		}
-		b.pid = pid
-		return nil
-	})
-}
-
-func (s *spawner) cloneAttr(pidfd *int) *syscall.SysProcAttr {
-	sys := &syscall.SysProcAttr{PidFD: pidfd, Pdeathsig: syscall.SIGKILL,
-		Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWPID | syscall.CLONE_NEWNET | syscall.CLONE_NEWIPC | syscall.CLONE_NEWUTS}
-	if s.cfg.Rung != runner.RungB {
-		return sys
-	}
-	sys.Cloneflags |= syscall.CLONE_NEWUSER
-	sys.UidMappings = []syscall.SysProcIDMap{{ContainerID: boxUserID, HostID: 0, Size: 1}}
-	sys.GidMappings = sys.UidMappings
-	sys.AmbientCaps = []uintptr{unix.CAP_SYS_ADMIN, unix.CAP_NET_ADMIN, unix.CAP_SETPCAP}
-	return sys
-}
-
 var errStopped = errors.New("stopped while starting")
 
 // boot talks with the first program until the runtime runs. On an error the box is dead or dying; the caller waits for its end.
@@ -168,14 +130,6 @@ func (s *spawner) boot(b *box, p *pipes, conf *boxConf, plan *mountPlan) error {
 	}
 	if err := p.status.sendJSON(conf, plan.fds...); err != nil {
 		return fmt.Errorf("configure the box: %w", err)
-	}
-	if b.cg != nil { // while the first program builds the root
-		if err := b.cg.add(b.pid); err != nil {
-			return err
-		}
-	}
-	if err := s.note(b); err != nil {
-		return err
 	}
 	st, fds, err := readStatus(p.status)
 	if err != nil {
@@ -276,7 +230,7 @@ func (s *spawner) bury(b *box) *runner.Exit {
 			s.log.Error("a box's cgroup stays", "box", b.name, "err", err)
 		}
 	}
-	s.unnote(b)
+	s.unnote(b.name)
 	return exit
 }
 

@@ -4,8 +4,8 @@ import (
 	"context"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -21,7 +21,12 @@ type catalogue struct {
 	known   []runtimes.Runtime
 }
 
-var installedForm = regexp.MustCompile(`^nodejs[0-9]{1,3}\.x$`)
+// isInstalledName says whether Kiln installs runtimes of this name: nodejs<number>.x.
+func isInstalledName(name string) bool {
+	n, ok := strings.CutPrefix(name, "nodejs")
+	n, dot := strings.CutSuffix(n, ".x")
+	return ok && dot && n != "" && len(n) <= 3 && only(n, "0123456789")
+}
 
 // hostRuntimes are the machine's own, asked for their versions. The data folder is left out: what lies there was written by the server.
 func hostRuntimes() []runtimes.Runtime {
@@ -56,7 +61,7 @@ func (c *catalogue) find(name string, cfg Config, dataFd int) (runtimes.Runtime,
 	if i := slices.IndexFunc(c.known, named); i >= 0 {
 		return c.known[i], nil
 	}
-	if installedForm.MatchString(name) || len(c.known) == 0 {
+	if isInstalledName(name) || len(c.known) == 0 {
 		c.lookLocked(cfg, dataFd)
 	}
 	if i := slices.IndexFunc(c.known, named); i >= 0 {
@@ -84,7 +89,7 @@ func installedRuntimes(data string, dataFd int) []runtimes.Runtime {
 	}
 	var found []runtimes.Runtime
 	for _, name := range names {
-		if !installedForm.MatchString(name) {
+		if !isInstalledName(name) {
 			continue
 		}
 		if fd, err := openBeneath(dir, name+"/bin"); err == nil {

@@ -38,6 +38,7 @@ type Driver struct {
 type answer struct {
 	reply
 	fds []int
+	box *sandbox // with sayStarted
 }
 
 // New connects to the spawner and waits until it has probed the machine. It fails only when no spawner can be started at all:
@@ -71,6 +72,9 @@ func (d *Driver) run(ctx context.Context, first chan<- error) {
 	defer src.close()
 	for ctx.Err() == nil {
 		w, caps, err := src.next(ctx)
+		if err == nil {
+			d.attach(w, caps)
+		}
 		if first != nil {
 			first <- err
 			first = nil
@@ -81,7 +85,6 @@ func (d *Driver) run(ctx context.Context, first chan<- error) {
 			pause(ctx, time.Second)
 			continue
 		}
-		d.attach(w, caps)
 		if w == nil { // this machine has no sandbox, and a new spawner would not change that
 			<-ctx.Done()
 			break
@@ -182,7 +185,7 @@ func (d *Driver) dispatch(a answer) {
 			go d.kill(a.Box)
 		}
 		d.boxes[a.Box] = b
-		a.fds = nil
+		a.fds, a.box = nil, b
 	}
 	d.mu.Unlock()
 	closeFds(a.fds)
@@ -287,34 +290,39 @@ func (d *Driver) Start(ctx context.Context, spec runner.Spec) (runner.Sandbox, e
 	if err := d.accepted(); err != nil {
 		return nil, err
 	}
+	b, err := d.startOnce(ctx, spec)
+	if lambda.KeyOf(err) == "sandbox.away" && ctx.Err() == nil {
+		b, err = d.startOnce(ctx, spec) // its spawner died meanwhile; nothing has run yet, and there will be another
+	}
+	if err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+type started struct {
+	box *sandbox
+	err error
+}
+
+func (d *Driver) startOnce(ctx context.Context, spec runner.Spec) (*sandbox, error) {
 	q := &request{Op: opStart, Runtime: spec.Runtime, MemoryMB: spec.MemoryMB, EphemeralMB: spec.EphemeralMB,
 		Code: spec.Code, Layers: spec.Layers, Wrapper: spec.Wrapper, env: spec.Env}
-	ch := make(chan error, 1)
+	ch := make(chan started, 1)
 	go func() { // it must outlive ctx: a box that nobody waits for any more has to be ended
-		_, err := d.ask(context.WithoutCancel(ctx), q)
-		ch <- err
+		a, err := d.ask(context.WithoutCancel(ctx), q)
+		if err == nil {
+			a.box.id = spec.ID
+		}
+		ch <- started{a.box, err}
 	}()
 	select {
-	case err := <-ch:
-		return d.started(spec.ID, q.Box, err)
+	case s := <-ch:
+		return s.box, s.err
 	case <-ctx.Done():
 		go d.abandon(q, ch)
 		return nil, ctx.Err()
 	}
-}
-
-func (d *Driver) started(id string, box uint64, err error) (runner.Sandbox, error) {
-	if err != nil {
-		return nil, err
-	}
-	d.mu.Lock()
-	b := d.boxes[box]
-	d.mu.Unlock()
-	if b == nil {
-		return nil, lambda.E(lambda.Unavailable, "sandbox.gone") // it ended at once, or its spawner did
-	}
-	b.id = id
-	return b, nil
 }
 
 func (d *Driver) kill(box uint64) {
@@ -326,20 +334,21 @@ func (d *Driver) kill(box uint64) {
 }
 
 // abandon ends a box whose Start was cancelled.
-func (d *Driver) abandon(q *request, ch <-chan error) {
+func (d *Driver) abandon(q *request, ch <-chan started) {
 	d.mu.Lock()
 	box := q.Box
 	d.mu.Unlock()
 	if box != 0 {
 		d.kill(box)
 	}
+	s := <-ch
+	if s.err != nil {
+		return
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), helloTimeout)
 	defer cancel()
-	if b, err := d.started("", box, <-ch); err == nil {
-		err = errors.Join(b.Stop(ctx), b.(*sandbox).closeAll())
-		if err != nil {
-			d.opts.Log.Warn("end an abandoned sandbox", "err", err)
-		}
+	if err := errors.Join(s.box.Stop(ctx), s.box.closeAll()); err != nil {
+		d.opts.Log.Warn("end an abandoned sandbox", "err", err)
 	}
 }
 

@@ -70,7 +70,7 @@ func becomeRuntime(w *wire) error {
 		return fmt.Errorf("say ready: %w", err)
 	}
 	closeFds(listeners)
-	if _, _, err := w.recv(make([]byte, 8), 0); err != nil { // the spawner's go: this process is in its cgroup now
+	if _, _, err := w.recv(make([]byte, 8), 0); err != nil { // the spawner has what it needs of this process
 		return fmt.Errorf("wait for the go: %w", err)
 	}
 	filter, err := buildFilter()

@@ -23,7 +23,7 @@ type note struct {
 	Cgroups map[string]string
 }
 
-func (s *spawner) note(b *box) error {
+func (s *spawner) note(b *embryo) error {
 	n := note{Pid: b.pid, Born: bornAt(b.pid)}
 	if b.cg != nil {
 		n.Cgroups = b.cg.paths
@@ -40,8 +40,8 @@ func (s *spawner) note(b *box) error {
 
 func (s *spawner) notePath(name string) string { return filepath.Join(s.cfg.State, "boxes", name) }
 
-func (s *spawner) unnote(b *box) {
-	if err := os.Remove(s.notePath(b.name)); err != nil && !errors.Is(err, os.ErrNotExist) {
+func (s *spawner) unnote(name string) {
+	if err := os.Remove(s.notePath(name)); err != nil && !errors.Is(err, os.ErrNotExist) {
 		s.log.Error("remove a box's note", "err", err)
 	}
 }

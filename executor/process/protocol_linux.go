@@ -6,7 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"regexp"
+	"path"
 	"strings"
 
 	"kiln/executor/runner"
@@ -82,12 +82,30 @@ const (
 )
 
 var (
-	errPacket   = errors.New("malformed packet")
-	digestForm  = regexp.MustCompile(`^[0-9a-f]{64}$`)
-	runtimeForm = regexp.MustCompile(`^[a-z][a-z0-9.]{0,63}$`)
-	// A wrapper is a path inside the box, below the two folders that belong to the function.
-	wrapperForm = regexp.MustCompile(`^/(opt|var/task)/[A-Za-z0-9._+@/-]{1,200}$`)
+	errPacket = errors.New("malformed packet")
 )
+
+// The forms of names, by hand: every box's first program would compile regular expressions anew.
+
+func isDigest(s string) bool { return len(s) == 64 && only(s, "0123456789abcdef") }
+
+func isRuntimeName(s string) bool {
+	return len(s) > 0 && len(s) <= 64 && s[0] >= 'a' && s[0] <= 'z' && only(s, "abcdefghijklmnopqrstuvwxyz0123456789.")
+}
+
+// isWrapper accepts paths inside the box, below the two folders that belong to the function.
+func isWrapper(s string) bool {
+	rest, ok := strings.CutPrefix(s, "/opt/")
+	if !ok {
+		rest, ok = strings.CutPrefix(s, "/var/task/")
+	}
+	return ok && rest != "" && len(s) <= 200 && path.Clean(s) == s &&
+		only(rest, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._+@/-")
+}
+
+func only(s, set string) bool {
+	return strings.IndexFunc(s, func(r rune) bool { return !strings.ContainsRune(set, r) }) < 0
+}
 
 func encodeRequest(q *request) ([]byte, error) {
 	head, err := json.Marshal(q)
@@ -171,13 +189,13 @@ func (q *request) checkBare() error {
 }
 
 func (q *request) checkStart() error {
-	if !runtimeForm.MatchString(q.Runtime) {
+	if !isRuntimeName(q.Runtime) {
 		return errPacket
 	}
 	if q.Code == "" && (len(q.Layers) > 0 || len(q.env) > 0 || q.Wrapper != "") {
 		return errPacket
 	}
-	if q.Wrapper != "" && (!wrapperForm.MatchString(q.Wrapper) || strings.Contains(q.Wrapper, "/../")) {
+	if q.Wrapper != "" && !isWrapper(q.Wrapper) {
 		return errPacket
 	}
 	return q.checkLimits()
@@ -187,11 +205,11 @@ func (q *request) checkLimits() error {
 	if q.Box == 0 || q.MemoryMB < minMemoryMB || q.MemoryMB > maxMemoryMB || q.EphemeralMB < 1 || q.EphemeralMB > maxTmpMB {
 		return errPacket
 	}
-	if q.Code != "" && !digestForm.MatchString(q.Code) || len(q.Layers) > maxLayers {
+	if q.Code != "" && !isDigest(q.Code) || len(q.Layers) > maxLayers {
 		return errPacket
 	}
 	for _, l := range q.Layers {
-		if !digestForm.MatchString(l) {
+		if !isDigest(l) {
 			return errPacket
 		}
 	}

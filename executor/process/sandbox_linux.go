@@ -28,7 +28,6 @@ type sandbox struct {
 	once   sync.Once
 	exited chan struct{}
 	exit   runner.Exit
-	peak   int // at the exit
 }
 
 var (

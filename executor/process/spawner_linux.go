@@ -2,6 +2,7 @@ package process
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"flag"
 	"fmt"
@@ -12,7 +13,10 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"strconv"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -44,6 +48,9 @@ type spawner struct {
 	codeDir int // the folder that holds the code folder
 	null    int
 	uid0    int
+	token   string
+	names   atomic.Uint64
+	nursery *nursery      // nil until the probe has passed
 	boots   chan struct{} // at most so many boxes boot at a time
 
 	mu    sync.Mutex
@@ -78,7 +85,7 @@ func SpawnerMainWith(args []string, cfg Config) int {
 		log.Error("control socket", "err", err)
 		return 1
 	}
-	s := &spawner{cfg: cfg, w: w, log: log, boxes: map[uint64]*box{},
+	s := &spawner{cfg: cfg, w: w, log: log, token: rand.Text()[:8], boxes: map[uint64]*box{},
 		boots: make(chan struct{}, max(4, 2*runtime.NumCPU()))}
 	if err := s.prepare(); err != nil {
 		s.caps.Rung = runner.RungD
@@ -135,7 +142,11 @@ func (s *spawner) prepare() error {
 	}
 	s.miss("sandbox.noNetwork")
 	go s.look(s.cfg, s.dataFd)
-	return s.probe()
+	if err := s.probe(); err != nil {
+		return err
+	}
+	s.openNursery()
+	return nil
 }
 
 func (s *spawner) endLeftOver(ctx context.Context) {
@@ -374,16 +385,12 @@ func (s *spawner) box(id uint64) *box {
 	return s.boxes[id]
 }
 
-func (s *spawner) owns(name string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, b := range s.boxes {
-		if b.name == name {
-			return true
-		}
-	}
-	return false
+// newName is unique among the spawners of a state folder: pids are not, a container begins them anew at each start.
+func (s *spawner) newName() string {
+	return s.token + "-" + strconv.FormatUint(s.names.Add(1), 10)
 }
+
+func (s *spawner) owns(name string) bool { return strings.HasPrefix(name, s.token+"-") }
 
 // endAll kills every box and waits until they are gone.
 func (s *spawner) endAll() {
@@ -397,6 +404,7 @@ func (s *spawner) endAll() {
 		b.kill()
 	}
 	s.booting.Wait()
+	s.closeNursery()
 	if s.scratch != nil {
 		s.scratch.close()
 	}

@@ -3,7 +3,6 @@ package process
 import (
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
@@ -66,8 +65,7 @@ func (s *spawner) reserve(q *request) (*box, error) {
 			continue
 		}
 		s.slots[slot] = true
-		b := &box{id: q.Box, slot: slot, name: fmt.Sprintf("%d-%d", os.Getpid(), q.Box), mntns: -1,
-			memoryMB: q.MemoryMB, tmpMB: q.EphemeralMB, uid: s.uid0 + slot}
+		b := &box{id: q.Box, slot: slot, mntns: -1, memoryMB: q.MemoryMB, tmpMB: q.EphemeralMB, uid: s.uid0 + slot}
 		s.boxes[q.Box] = b
 		return b, nil
 	}
@@ -123,12 +121,17 @@ func (s *spawner) bootBox(b *box, q *request, argv []string, extra *mountPlan) (
 	conf.Argv, conf.Env = argv, q.env
 	all := &mountPlan{mounts: append(plan.mounts, extra.mounts...), fds: append(plan.fds, extra.fds...)}
 	conf.Mounts = all.mounts
-	p, err := newPipes()
+	u, err := s.take()
 	if err != nil {
 		return nil, err
 	}
-	if err := s.bootIn(b, p, conf, all); err != nil {
-		return nil, errors.Join(err, p.close())
+	if err := s.adopt(b, u); err != nil {
+		s.abort(u)
+		return nil, err
+	}
+	p := u.pipes
+	if err := s.boot(b, p, conf, all); err != nil {
+		return nil, errors.Join(s.bootFailed(b, err), p.close())
 	}
 	p.status.close()
 	p.status = nil
@@ -144,33 +147,17 @@ func (s *spawner) bootBox(b *box, q *request, argv []string, extra *mountPlan) (
 	return p, nil
 }
 
-func (s *spawner) bootIn(b *box, p *pipes, conf *boxConf, plan *mountPlan) error {
-	if s.cg != nil {
-		cg, err := s.cg.make(b.name, s.cgroupMB(b.memoryMB, b.tmpMB))
-		if err != nil {
-			return err
-		}
-		b.cg = cg
+// bootFailed ends what there is of the box and says why it failed.
+func (s *spawner) bootFailed(b *box, err error) error {
+	b.mu.Lock()
+	stopped := b.stopping
+	b.mu.Unlock()
+	b.kill()
+	s.bury(b)
+	if stopped {
+		return errStopped
 	}
-	if err := s.clone(b, p, s.null); err != nil {
-		if b.cg != nil {
-			err = errors.Join(err, b.cg.destroy())
-		}
-		return err
-	}
-	p.closeTheirs()
-	if err := s.boot(b, p, conf, plan); err != nil {
-		b.mu.Lock()
-		stopped := b.stopping
-		b.mu.Unlock()
-		b.kill()
-		s.bury(b)
-		if stopped {
-			return errStopped
-		}
-		return err
-	}
-	return nil
+	return err
 }
 
 // cgroupMB is the memory limit: where /tmp is memory it is charged to the box, so the limit grows by its size.
