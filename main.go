@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 
+	"kiln/code"
 	"kiln/executor/process"
 )
 
@@ -40,6 +41,12 @@ func commands() []command {
 func main() {
 	if len(os.Args) > 1 && os.Args[1] == "spawner" { // started by Kiln itself, with a socket as its input
 		os.Exit(process.SpawnerMain(os.Args[2:]))
+	}
+	if len(os.Args) == 2 && os.Args[1] == "typescript" { // started by code.Compiler
+		if err := code.ServeCompiler(os.Stdin, os.Stdout); err != nil {
+			os.Exit(1)
+		}
+		return
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
