@@ -61,12 +61,13 @@ func (h *house) minRung() runner.Rung {
 	return runner.Rung(h.config.Isolation)
 }
 
-// keepRunner ends the workers after the engine has stopped.
+// keepRunner tends the workers, and ends them after the engine has stopped.
 func (h *house) keepRunner(ctx context.Context) error {
+	tended := h.runner.Tend(ctx)
 	<-ctx.Done()
 	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), 20*time.Second)
 	defer cancel()
-	return errors.Join(h.runner.Close(late), h.cache.Close())
+	return errors.Join(tended, h.runner.Close(late), h.cache.Close())
 }
 
 // runtimesInUse are the runtimes of the functions that exist: the pool keeps those warm from the start.

@@ -2,6 +2,7 @@ package runner_test
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 
 	"kiln/executor"
 	"kiln/executor/executortest"
+	"kiln/executor/process"
 	"kiln/executor/runner"
 	"kiln/executor/runtimes"
 	"kiln/lambda"
@@ -19,7 +21,11 @@ import (
 
 var machine *runtimes.Set
 
+// TestMain lets the test binary play the sandbox driver's spawner.
 func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == "spawner" {
+		os.Exit(process.SpawnerMain(os.Args[2:]))
+	}
 	machine = runtimes.Discover(context.Background(), os.Getenv("KILN_TEST_DATA"))
 	os.Exit(m.Run())
 }
@@ -49,6 +55,42 @@ func newStand(t testing.TB, change func(*runner.Options)) *stand {
 	if change != nil {
 		change(&o)
 	}
+	s.serve(t, o)
+	return s
+}
+
+// newSandboxStand is a runner over the real sandbox, on the best rung of this machine.
+func newSandboxStand(t testing.TB) *stand {
+	t.Helper()
+	data, err := os.MkdirTemp("", "kiln-runner-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(data) })
+	if err := errors.Join(os.Chmod(data, 0o755), os.Mkdir(filepath.Join(data, "code"), 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	d, err := process.New(t.Context(), process.Options{Data: data})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		defer cancel()
+		if err := d.Close(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	if c := d.Capabilities(); c.Rung == runner.RungD {
+		t.Skipf("no sandbox here: %+v", c.Missing)
+	}
+	s := &stand{Provider: executortest.NewProvider(t, filepath.Join(data, "code"))}
+	s.serve(t, runner.Options{Driver: d, Provider: s.Provider, Sink: s.Provider, Runtimes: machine, Log: slog.New(slog.DiscardHandler)})
+	return s
+}
+
+// serve starts the runner and ends it with the test.
+func (s *stand) serve(t testing.TB, o runner.Options) {
 	s.Runner = runner.New(o)
 	ctx, stop := context.WithCancel(context.Background())
 	tended := make(chan error, 1)
@@ -64,7 +106,6 @@ func newStand(t testing.TB, change func(*runner.Options)) *stand {
 			t.Error(err)
 		}
 	})
-	return s
 }
 
 func event(d lambda.Digest, body string) executor.Assignment {
@@ -81,4 +122,3 @@ func (s *stand) do(t testing.TB, a executor.Assignment) executor.Outcome {
 	}
 	return out
 }
-

@@ -189,7 +189,6 @@ var nodeTable = []scenario{
 	{name: "exits while loading", files: js(`process.exit(3)`), errorType: "Runtime.ExitError", message: "RequestId: ID Error: Runtime exited with error: exit status 3", status: lambda.StatusExit},
 	{name: "exits with 0", files: js(`exports.handler = async () => process.exit(0)`), errorType: "Runtime.ExitError", message: "RequestId: ID Error: Runtime exited without providing a reason", status: lambda.StatusExit, restarts: true},
 	{name: "exits with 7", files: js(`exports.handler = async () => { console.log('bye'); process.exit(7) }`), errorType: "Runtime.ExitError", message: "Runtime exited with error: exit status 7", status: lambda.StatusExit, says: []string{"INFO bye"}},
-	{name: "is killed", files: js(`exports.handler = async () => { process.kill(process.pid, 'SIGKILL'); await new Promise(r => setTimeout(r, 5000)) }`), errorType: "Runtime.ExitError", message: "signal: killed", status: lambda.StatusExit, restarts: true},
 	{name: "uncaught later", files: js(`exports.handler = () => new Promise(() => setTimeout(() => { throw new Error('stray') }, 1))`), errorType: "Error", message: "stray", restarts: true},
 	{name: "unhandled rejection", files: js(`exports.handler = () => new Promise(() => { setTimeout(() => Promise.reject(new TypeError('lost')), 1) })`), errorType: "Runtime.UnhandledPromiseRejection", message: "TypeError: lost", restarts: true},
 	{name: "never settles", files: js(`exports.handler = async () => { await new Promise(() => {}) }`), errorType: "Runtime.NodeJsExit", message: "never settled"},
@@ -313,7 +312,6 @@ var pythonTable = []scenario{
 	{name: "raises while loading", files: py("raise RuntimeError('at load')"), errorType: "RuntimeError", message: "at load"},
 	{name: "exits while loading", files: py("import sys\nsys.exit(3)"), errorType: "Runtime.ExitError", message: "exit status 3", status: lambda.StatusExit},
 	{name: "exits", files: py("import sys\ndef handler(e, c):\n    print('bye')\n    sys.exit(0)"), errorType: "Runtime.ExitError", message: "RequestId: ID Error: Runtime exited without providing a reason", status: lambda.StatusExit, says: []string{"- bye"}, restarts: true},
-	{name: "is killed", files: py("import os, signal\ndef handler(e, c): os.kill(os.getpid(), signal.SIGKILL)"), errorType: "Runtime.ExitError", message: "signal: killed", status: lambda.StatusExit, restarts: true},
 	{name: "times out", files: py("import time\ndef handler(e, c):\n    print('in', flush=False)\n    time.sleep(60)"), timeout: time.Second, errorType: "Sandbox.Timedout", message: "Task timed out after 1.00 seconds", status: lambda.StatusTimeout, says: []string{"- in"}, restarts: true},
 	{name: "unserialisable", files: py("def handler(e, c): return {1, 2}"), errorType: "Runtime.MarshalError", message: "Unable to marshal response: Object of type set is not JSON serializable"},
 	{name: "decimals", files: py("from decimal import Decimal\ndef handler(e, c): return Decimal('1.5')"), want: "1.5"},
@@ -332,4 +330,21 @@ var pythonTable = []scenario{
 		want: `["yes", 9, "scenario", "app.handler", null, true]`},
 	{name: "PYTHON variables boot cold", env: lambda.Environment{"PYTHONHASHSEED": "0"}, files: py("import sys\ndef handler(e, c): return sys.flags.hash_randomization"), want: "0", again: "0"},
 	{name: "threads of before go on", files: py("import threading, time\nn = 0\ndef work():\n    global n\n    while True:\n        n += 1\n        time.sleep(0.001)\nthreading.Thread(target=work, daemon=True).start()\ndef handler(e, c):\n    time.sleep(0.02)\n    return n > 0"), want: "true", again: "true"},
+}
+
+// A sandbox's first process cannot kill itself: these run on plain processes only.
+func TestKilledWorkersAreReplaced(t *testing.T) {
+	s := newStand(t, nil)
+	runScenarios(t, s, "nodejs20.x", "index.handler", []scenario{
+		{name: "is killed", files: js(`exports.handler = async () => { process.kill(process.pid, 'SIGKILL'); await new Promise(r => setTimeout(r, 5000)) }`), errorType: "Runtime.ExitError", message: "signal: killed", status: lambda.StatusExit, restarts: true},
+	})
+	runScenarios(t, s, "python3.11", "app.handler", []scenario{
+		{name: "is killed", files: py("import os, signal\ndef handler(e, c): os.kill(os.getpid(), signal.SIGKILL)"), errorType: "Runtime.ExitError", message: "signal: killed", status: lambda.StatusExit, restarts: true},
+	})
+}
+
+func TestHandlersInTheSandbox(t *testing.T) {
+	s := newSandboxStand(t)
+	runScenarios(t, s, "nodejs20.x", "index.handler", nodeTable)
+	runScenarios(t, s, "python3.11", "app.handler", pythonTable)
 }

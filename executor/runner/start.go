@@ -222,6 +222,10 @@ func (w *worker) startCold(ctx context.Context, env map[string]string, trigger s
 	if err != nil {
 		return err
 	}
+	if p.runtime.Family == runtimes.Provided && w.channel != nil { // a driver may give one to every sandbox
+		w.channel.conn.Close()
+		w.channel = nil
+	}
 	w.begin(trigger, words)
 	w.output.start()
 	limit := time.Now().Add(r.InitLimit)

@@ -187,8 +187,8 @@ func prefixOf(binary string) (prefix string, ok bool) {
 	if filepath.Base(bin) != "bin" || prefix == "/" {
 		return "", false
 	}
-	for _, mark := range []string{"include/node/node_version.h", "lib/node_modules", ".kiln-runtime", "lib/python3*/os.py"} {
-		if m, _ := filepath.Glob(filepath.Join(prefix, mark)); len(m) > 0 {
+	for _, sign := range []string{"include/node/node_version.h", "lib/node_modules", mark, "lib/python3*/os.py"} {
+		if m, _ := filepath.Glob(filepath.Join(prefix, sign)); len(m) > 0 {
 			return prefix, true
 		}
 	}
