@@ -47,8 +47,11 @@ const (
 	eventSize    = 512
 )
 
-// NewHub makes a hub that holds every line that is not durable yet, within l.
+// NewHub makes a hub that holds every line that is not durable yet, within l; the zero value is DefaultLimits.
 func NewHub(l Limits) *Hub {
+	if l == (Limits{}) {
+		l = DefaultLimits
+	}
 	return &Hub{
 		// A function may go past its limit by what one call brings, hence the factor.
 		lines:  newFeed[lambda.LogLine](bounds{softEach: l.KeptEach, hardEach: 2 * l.Each, softAll: l.KeptAll, hardAll: 2 * l.All}),
