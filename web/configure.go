@@ -60,6 +60,8 @@ type RoleStatement struct {
 	Key   string // message key of a well-known right, "" for the general form
 	What  []string
 	On    []string
+
+	Condition bool // holds only under conditions
 }
 
 // MemoryRuns are real runs at the current memory.
@@ -157,7 +159,7 @@ func reservedField(ctx context.Context, c Configure) Field {
 	return f
 }
 
-func runFacts(ctx context.Context, r MemoryRuns) []Fact {
+func memoryFacts(ctx context.Context, r MemoryRuns) []Fact {
 	l := Of(ctx).Locale
 	return []Fact{
 		{Label: "p95", Value: l.Millis(r.P95), Unit: "ms"},

@@ -55,6 +55,7 @@ type Console struct {
 	pinned   pins
 	tests    testRuns
 	sockets  sockets
+	installs installs
 }
 
 // New makes a Console.
@@ -76,7 +77,7 @@ func route(method, path, action string, resource func(lambda.ARNs, edge.Param) s
 func (c *Console) Routes() []Route {
 	var all []Route
 	for _, part := range [][]Route{
-		c.homeRoutes(), c.preferenceRoutes(),
+		c.homeRoutes(), c.preferenceRoutes(), c.functionsRoutes(), c.createRoutes(), c.configureRoutes(), c.versionsRoutes(), c.settingsRoutes(),
 		c.workspaceRoutes(), c.socketRoutes(), c.logsRoutes(), c.invocationsRoutes(), c.monitorRoutes(),
 	} {
 		all = append(all, part...)

@@ -12,6 +12,10 @@ import (
 type Store interface {
 	shellStore
 	homeStore
+	functionStore
+	roleStore
+	versionStore
+	settingsStore
 	workspaceStore
 	watchStore
 }
@@ -28,6 +32,8 @@ type shellStore interface {
 // Engine is what the console needs of the executor.
 type Engine interface {
 	Capacity() lambda.Capacity
+	Running(function string) int // invocations of a function that run now
+	Wake()                       // events became due
 	workspaceEngine
 }
 
@@ -40,7 +46,11 @@ type Runtime struct {
 
 // Runtimes is what the console needs of executor/runtimes.
 type Runtimes interface {
-	Ready() []Runtime
+	Ready() []Runtime                         // newest of each family first
+	Resolve(name string) (r Runtime, ok bool) // the one that runs functions of this runtime: itself or a near version
+	Refresh(ctx context.Context)              // look again
+	CanInstall(name string) bool
+	Install(ctx context.Context, name string, progress func(done, total int64)) error
 }
 
 // Sessions is what the console needs of the server's sessions.

@@ -3,7 +3,6 @@ package console
 import (
 	"context"
 	"net/url"
-	"slices"
 	"strings"
 	"time"
 
@@ -123,9 +122,16 @@ func (c *Console) state(f *lambda.Function, m lambda.MetricPoint) web.State {
 	return web.StateOK
 }
 
-// runs says whether this machine can run functions of a runtime.
+// runs says whether this machine can run functions of a runtime, be it by a near version.
 func (c *Console) runs(runtime string) bool {
-	return slices.ContainsFunc(c.Runtimes.Ready(), func(r Runtime) bool { return r.Name == runtime })
+	_, ok := c.Runtimes.Resolve(runtime)
+	return ok
+}
+
+// here says whether the very runtime is on this machine.
+func (c *Console) here(runtime string) bool {
+	r, ok := c.Runtimes.Resolve(runtime)
+	return ok && r.Name == runtime
 }
 
 // maxForm is the largest form, in bytes: a package as a file and its fields.
