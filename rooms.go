@@ -122,6 +122,15 @@ func (r readyRuntimes) Ready() (all []console.Runtime) {
 	return all
 }
 
+// Resolve is the runtime that runs functions of a name.
+func (r readyRuntimes) Resolve(name string) (console.Runtime, bool) {
+	x, _, err := r.set.Resolve(name)
+	return console.Runtime{Name: x.Name, Version: x.Version, Path: x.Binary}, err == nil
+}
+
+// Refresh looks again.
+func (r readyRuntimes) Refresh(ctx context.Context) { r.set.Refresh(ctx) }
+
 // health is what /healthz and `kiln healthcheck` answer.
 func (h *house) health(ctx context.Context) server.Health {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)

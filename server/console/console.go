@@ -36,6 +36,7 @@ type Options struct {
 	Store    Store
 	Engine   Engine
 	Runtimes Runtimes
+	Install  Installer // nil when nothing can be installed here
 	Gate     *edge.Gate
 	Sessions Sessions
 	Hub      *telemetry.Hub

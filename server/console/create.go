@@ -21,6 +21,11 @@ import (
 	"kiln/web"
 )
 
+// createStore is what making a function needs.
+type createStore interface {
+	CreateFunction(ctx context.Context, by iam.Principal, n lambda.NewFunction) (*lambda.Function, error)
+}
+
 func (c *Console) createRoutes() []Route {
 	return []Route{
 		route("GET", "/new", "lambda:CreateFunction", edge.OnAccount, c.newFunction),

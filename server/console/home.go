@@ -21,7 +21,6 @@ import (
 // homeStore is what Home needs.
 type homeStore interface {
 	Functions(ctx context.Context, f lambda.FunctionFilter) ([]*lambda.Function, error)
-	CreateFunction(ctx context.Context, by iam.Principal, n lambda.NewFunction) (*lambda.Function, error)
 	RecentRevisions(ctx context.Context, from time.Time, limit int) ([]*lambda.Revision, error)
 	Metrics(ctx context.Context, q lambda.MetricQuery) ([]lambda.MetricPoint, error)
 	ErrorGroups(ctx context.Context, functionID int64, from time.Time, limit int) ([]lambda.ErrorGroup, error)
@@ -29,9 +28,6 @@ type homeStore interface {
 	Redrive(ctx context.Context, by iam.Principal, function string, ids []int64) (int, error)
 	Setting(ctx context.Context, name string, into any) error
 }
-
-// Sample is the function that a new Kiln begins with.
-const Sample = "hello-kiln"
 
 func (c *Console) homeRoutes() []Route {
 	fn := edge.OnFunction("name")
@@ -42,7 +38,7 @@ func (c *Console) homeRoutes() []Route {
 	}
 }
 
-// home is the first run while nothing ever ran and the sample is there, else the overview.
+// home is the first run while nothing ever ran and there is one function, the sample; else the overview.
 func (c *Console) home(e echo.Context) error {
 	ctx := c.Context(e)
 	runs, err := c.Store.Invocations(ctx, lambda.InvocationFilter{Limit: 1})
@@ -50,12 +46,12 @@ func (c *Console) home(e echo.Context) error {
 		return err
 	}
 	if len(runs) == 0 {
-		f, err := c.Store.Function(ctx, Sample)
-		if err == nil {
-			return c.firstRun(e, f, nil)
-		}
-		if lambda.KindOf(err) != lambda.NotFound {
+		functions, err := c.Store.Functions(ctx, lambda.FunctionFilter{Limit: 2})
+		if err != nil {
 			return err
+		}
+		if len(functions) == 1 {
+			return c.firstRun(e, functions[0], nil)
 		}
 	}
 	h, err := c.overview(ctx)
@@ -240,46 +236,6 @@ func (c *Console) runSample(ctx context.Context, f *lambda.Function, event []byt
 		OK: r.FunctionError == "", Payload: indented(r.Payload), Duration: r.Report.Duration, BilledMS: r.Report.BilledMS, MemoryMB: r.Report.MemoryMB,
 		UsedMB: r.Report.MaxMemoryMB, Cold: r.Report.Cold, Log: splitText(logText(r.LogTail)), Function: f.Name, RequestID: r.Report.RequestID,
 	}
-}
-
-// EnsureSample makes the sample function with its event in an account without functions, once; main calls it at the first start.
-func (c *Console) EnsureSample(ctx context.Context) error {
-	n, err := c.Store.CountFunctions(ctx)
-	if err != nil || n > 0 {
-		return err
-	}
-	var done bool
-	if err := c.Store.Setting(ctx, "sample", &done); err != nil || done {
-		return err
-	}
-	t, err := code.TemplateByID(c.sampleTemplate())
-	if err != nil {
-		return err
-	}
-	zip, err := code.Build(t.Files)
-	if err != nil {
-		return err
-	}
-	sample := c.fromTemplate(t, Sample)
-	if sample.Code, err = c.Store.PutCode(ctx, bytes.NewReader(zip)); err != nil {
-		return err
-	}
-	if _, err := c.create(ctx, iam.System, sample); err != nil {
-		return err
-	}
-	event := lambda.TestEvent{Function: Sample, Name: t.Event.ID, Body: t.Event.Body}
-	if err := c.Store.PutTestEvent(ctx, iam.System, event); err != nil {
-		return err
-	}
-	return c.Store.SetSetting(ctx, iam.System, "sample", true)
-}
-
-// sampleTemplate is JavaScript where it runs, else Python.
-func (c *Console) sampleTemplate() string {
-	if !c.runs("nodejs22.x") && c.runs("python3.13") {
-		return "python-hello"
-	}
-	return "node-hello"
 }
 
 const redriveBatch = 200

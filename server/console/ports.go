@@ -13,6 +13,7 @@ type Store interface {
 	shellStore
 	homeStore
 	functionStore
+	createStore
 	roleStore
 	versionStore
 	settingsStore
@@ -49,7 +50,12 @@ type Runtimes interface {
 	Ready() []Runtime                         // newest of each family first
 	Resolve(name string) (r Runtime, ok bool) // the one that runs functions of this runtime: itself or a near version
 	Refresh(ctx context.Context)              // look again
+}
+
+// Installer installs runtimes on this machine.
+type Installer interface {
 	CanInstall(name string) bool
+	// Install returns when the runtime is there; progress may be called from another goroutine and total may be 0.
 	Install(ctx context.Context, name string, progress func(done, total int64)) error
 }
 

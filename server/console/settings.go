@@ -121,7 +121,7 @@ func (c *Console) usedRuntimes(ctx context.Context) (map[string]int, error) {
 }
 
 func (c *Console) runtimeRow(name string, functions int) web.RuntimeRow {
-	row := web.RuntimeRow{Name: name, Functions: functions, CanInstall: c.Runtimes.CanInstall(name), Install: c.installs.get(name)}
+	row := web.RuntimeRow{Name: name, Functions: functions, CanInstall: c.canInstall(name), Install: c.installs.get(name)}
 	if r, ok := c.Runtimes.Resolve(name); ok {
 		if r.Name == name {
 			row.Ready, row.Version, row.Path = true, r.Version, r.Path
@@ -131,6 +131,8 @@ func (c *Console) runtimeRow(name string, functions int) web.RuntimeRow {
 	}
 	return row
 }
+
+func (c *Console) canInstall(name string) bool { return c.Install != nil && c.Install.CanInstall(name) }
 
 func (c *Console) runtimeLine(e echo.Context) error {
 	name := e.Param("name")
@@ -152,14 +154,14 @@ func (c *Console) refreshRuntimes(e echo.Context) error {
 // installRuntime starts an installation, which goes on when the browser leaves; the line shows how far it is.
 func (c *Console) installRuntime(e echo.Context) error {
 	ctx, name := c.Context(e), e.Param("name")
-	if !c.Runtimes.CanInstall(name) {
+	if !c.canInstall(name) {
 		return lambda.E(lambda.NotFound, "page.missing")
 	}
 	if c.installs.begin(name) {
 		locale := web.Of(ctx).Locale
 		c.tests.wg.Go(func() {
 			problem := ""
-			err := c.Runtimes.Install(context.WithoutCancel(ctx), name, func(done, total int64) { c.installs.progress(name, done, total) })
+			err := c.Install.Install(context.WithoutCancel(ctx), name, func(done, total int64) { c.installs.progress(name, done, total) })
 			if err != nil {
 				c.Log.Error("runtime not installed", "runtime", name, "error", err)
 				problem = web.ErrorText(locale, asDomain(err))
