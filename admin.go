@@ -242,5 +242,6 @@ func (h *house) controlCommands() *control {
 	c.handle("health", func(r *http.Request, w io.Writer) error { return json.NewEncoder(w).Encode(h.health(r.Context())) })
 	c.handle("backup", func(r *http.Request, w io.Writer) error { return h.writeBackup(r.Context(), w) })
 	c.handle("accept-rung", h.acceptRungCommand)
+	c.handle("install-runtime", h.installCommand)
 	return c
 }

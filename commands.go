@@ -10,8 +10,6 @@ import (
 	"os"
 	"strings"
 	"time"
-
-	"kiln/executor/runtimes"
 )
 
 // settingsOf reads the settings for a command that takes `want` arguments, wherever its flags stand among them.
@@ -139,18 +137,4 @@ func migrate(ctx context.Context, args []string) error {
 	}
 	fmt.Println("the database has this version's schema")
 	return h.close(ctx)
-}
-
-func runtimesCommand(ctx context.Context, args []string) error {
-	c, rest, err := settingsOf("runtimes", "runtimes list", args, 1)
-	if err != nil {
-		return err
-	}
-	if rest[0] != "list" {
-		return fmt.Errorf("usage: kiln runtimes list")
-	}
-	for _, r := range runtimes.Discover(ctx, c.Data).All() {
-		fmt.Printf("%-18s %-10s %s\n", r.Name, r.Version, r.Binary)
-	}
-	return nil
 }

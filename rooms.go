@@ -95,8 +95,8 @@ func (h *house) openServers(context.Context) error {
 	if err != nil {
 		host = "this machine"
 	}
-	base := h.consoleURL()
-	pages := console.New(console.Options{Store: h.store, Engine: h.engine, Runtimes: readyRuntimes{h.runtimes}, Gate: gate, Sessions: sessions,
+	base, shelf := h.consoleURL(), runtimeShelf{h.runtimes, h.config.NPMRegistry}
+	pages := console.New(console.Options{Store: h.store, Engine: h.engine, Runtimes: shelf, Install: shelf, Gate: gate, Sessions: sessions,
 		Hub: h.hub, Pipeline: h.pipeline, ARNs: arns, Host: host, Endpoint: base.String(), Version: version, Log: h.log, Now: time.Now})
 	tlsConfig, err := h.tls()
 	if err != nil {
@@ -105,31 +105,12 @@ func (h *house) openServers(context.Context) error {
 	s := server.New(server.Options{Listener: h.listener, TLS: tlsConfig, URL: base, TrustedProxies: h.config.trustedProxyNets, Console: pages, Sessions: sessions,
 		Gate: gate, Metrics: promhttp.HandlerFor(h.metrics, promhttp.HandlerOpts{}), Health: h.health, Log: h.log, Now: time.Now})
 	h.stages = append(h.stages,
+		stage{"node", h.installNode},
 		stage{"backups", h.backupNightly},
 		stage{"commands", h.controlCommands().Run},
 		stage{"console", func(ctx context.Context) error { return s.Run(ctx, 10*time.Second) }})
 	return nil
 }
-
-// readyRuntimes shows the machine's runtimes to the console.
-type readyRuntimes struct{ set *runtimes.Set }
-
-// Ready lists them.
-func (r readyRuntimes) Ready() (all []console.Runtime) {
-	for _, x := range r.set.All() {
-		all = append(all, console.Runtime{Name: x.Name, Version: x.Version, Path: x.Binary})
-	}
-	return all
-}
-
-// Resolve is the runtime that runs functions of a name.
-func (r readyRuntimes) Resolve(name string) (console.Runtime, bool) {
-	x, _, err := r.set.Resolve(name)
-	return console.Runtime{Name: x.Name, Version: x.Version, Path: x.Binary}, err == nil
-}
-
-// Refresh looks again.
-func (r readyRuntimes) Refresh(ctx context.Context) { r.set.Refresh(ctx) }
 
 // health is what /healthz and `kiln healthcheck` answer.
 func (h *house) health(ctx context.Context) server.Health {
