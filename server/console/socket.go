@@ -121,6 +121,9 @@ func (all *sockets) remove(s *socket) {
 	all.wg.Done()
 }
 
+// OpenSockets is the number of tabs that are connected.
+func (c *Console) OpenSockets() int { return int(c.sockets.count.Load()) }
+
 // CloseSockets tells every tab that the server goes away and waits until their goroutines have ended. No new ones are taken.
 func (c *Console) CloseSockets() {
 	c.sockets.mu.Lock()

@@ -85,7 +85,7 @@ export class Bars {
 
   private pauser() {
     if (this.a.mode === "panel") return button({ icon: "pause", text: t("js.log.pause"), pressed: false, on: () => this.a.pause() });
-    return h("button", { type: "button", class: "btn", "aria-pressed": "true", title: t("js.log.pauseHint"), onclick: () => this.a.pause() }, h("span", { class: "live" }, t("js.log.live")));
+    return h("button", { type: "button", class: "btn", "aria-pressed": "true", title: t("js.log.pauseHint"), onclick: () => this.a.pause() }, h("span", { class: "live" }, t("js.log.liveButton")));
   }
 
   private toggle(iconName: string, text: string, on: boolean, set: (v: boolean) => void, cls: string) {

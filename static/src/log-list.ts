@@ -43,7 +43,7 @@ export class List {
     for (let i = from; i < rows.length; i++) rows[i].i = i;
     this.rows = rows;
     this.layout(from);
-    for (const [r, el] of this.shown) if (r.i < 0 || this.rows[r.i] !== r) this.drop(r, el);
+    for (const [r, el] of this.shown) if (r.stale || r.i < 0 || this.rows[r.i] !== r) this.drop(r, el);
     this.settle(anchor);
   }
 
@@ -176,6 +176,7 @@ export class List {
       let el = this.shown.get(r);
       if (!el) {
         el = this.o.render(r);
+        r.stale = false;
         el.classList.add("lg-row");
         this.shown.set(r, el);
       }

@@ -5,6 +5,7 @@ export interface Row {
   kind: "line" | "run" | "note" | "detail";
   i: number; // index among the rows, −1 when it is not shown
   h: number; // measured height in px, 0 before it was measured
+  stale?: boolean; // what is shown of it is out of date
 }
 
 export interface Line extends Row {
@@ -122,6 +123,7 @@ export class Model {
       this.lines.push(l);
       if (l.run) {
         l.run.lines.push(l);
+        l.run.stale = true;
         from = earlier(from, l.run);
       }
     }
@@ -191,9 +193,10 @@ export class Model {
   /** report attaches a report to its run. A retry is a run of its own by id and replaces the older attempt's facts. */
   report(p: Report, live: boolean): Run {
     const r = this.run(p.id, p.at - p.i, p.f, p.fn, p.v, live);
+    if (p.s === "running" && r.report) return r;
     r.report = p;
     r.ver = p.v;
-    r.h = 0;
+    r.stale = true;
     if (failed(p.s)) r.open = true;
     r.notes = notesOf(p);
     return r;
@@ -252,5 +255,7 @@ function notesOf(p: Report): Note[] {
   const report =
     `REPORT RequestId: ${p.id}  Duration: ${p.d.toFixed(2)} ms  Billed Duration: ${p.b} ms  Memory Size: ${p.m} MB  Max Memory Used: ${p.mm} MB` +
     (p.cold ? `  Init Duration: ${p.i.toFixed(2)} ms` : "");
-  return [note(p.at, `START RequestId: ${p.id} Version: ${p.v}`), note(end, `END RequestId: ${p.id}`), note(end, report)];
+  const start = note(p.at, `START RequestId: ${p.id} Version: ${p.v}`);
+  if (p.s === "running") return [start];
+  return [start, note(end, `END RequestId: ${p.id}`), note(end, report)];
 }

@@ -157,14 +157,15 @@ export const version = (v: string) => (v === "$LATEST" ? "latest" : v === "$DRAF
 
 /** status is a run's state with its icon and word. */
 export function status(p: Report | null): HTMLElement {
-  if (!p || p.s === "running") return h("span", { class: "st" }, h("i", { class: "spin" }), t("js.status.running"));
+  if (!p) return h("span", { class: "st" }, t("js.status.unknown"));
+  if (p.s === "running") return h("span", { class: "st" }, h("i", { class: "spin" }), t("js.status.running"));
   if (p.s === "ok") return h("span", { class: "st st-ok" }, icon("check"), "OK");
   if (p.s === "throttled") return h("span", { class: "st st-warn chip" }, icon("warn"), t("js.status.throttled"));
   return h("span", { class: "st st-err chip" }, icon("err"), t("js.status." + p.s));
 }
 
 function facts(p: Report | null): HTMLElement[] {
-  if (!p) return [cell("c-ms"), cell("meta c-cold"), cell("meta c-mem")];
+  if (!p || p.s === "running") return [cell("c-ms"), cell("meta c-cold"), cell("meta c-mem")];
   const bar = h("i");
   bar.style.width = Math.min(100, (Math.log10(p.d + 1) / 4) * 100) + "%";
   const ms = p.d < 10 ? p.d.toFixed(1) : Math.round(p.d).toLocaleString();
