@@ -2,7 +2,11 @@ package web
 
 import (
 	"context"
+	"encoding/json"
+	"maps"
 	"net/url"
+	"slices"
+	"strings"
 	"time"
 
 	"kiln/lambda"
@@ -66,11 +70,56 @@ const clipAt = 2000
 
 // clipped is the text as the list shows it: at most 2,000 characters, control characters visible.
 func (l LogLine) clipped() string {
-	out := []rune(Visible(l.Text))
-	if len(out) > clipAt {
-		return string(out[:clipAt]) + " …"
+	return cut(Visible(l.Text), clipAt)
+}
+
+// field is one field of a JSON line.
+type field struct{ key, value string }
+
+var (
+	messageKeys = []string{"msg", "message", "event", "errorMessage"}
+	quietKeys   = []string{"level", "severity", "time", "timestamp", "ts", "@timestamp", "requestId", "awsRequestId", "AWSRequestId", "stackTrace", "stack"}
+)
+
+const (
+	maxFields = 40
+	maxValue  = 240
+)
+
+// record reads a JSON object line: its message and its other fields by name. Every other line is all message.
+func (l LogLine) record() (message string, fields []field) {
+	var o map[string]json.RawMessage
+	if !strings.HasPrefix(l.Text, "{") || len(l.Text) > 16<<10 || json.Unmarshal([]byte(l.Text), &o) != nil {
+		return l.clipped(), nil
 	}
-	return string(out)
+	said := ""
+	for _, k := range messageKeys {
+		if json.Unmarshal(o[k], &message) == nil {
+			said = k
+			break
+		}
+	}
+	for _, k := range slices.Sorted(maps.Keys(o)) {
+		if k != said && !slices.Contains(quietKeys, k) && len(fields) < maxFields {
+			fields = append(fields, field{Visible(k), cut(Visible(plainValue(o[k])), maxValue)})
+		}
+	}
+	return cut(Visible(message), clipAt), fields
+}
+
+func plainValue(raw json.RawMessage) string {
+	var s string
+	if json.Unmarshal(raw, &s) == nil {
+		return s
+	}
+	return string(raw)
+}
+
+func cut(s string, most int) string {
+	if r := []rune(s); len(r) > most {
+		return string(r[:most]) + " …"
+	}
+	return s
 }
 
 // Visible replaces control characters by their pictures, so that a text can neither hide nor turn what follows. Tabs and newlines stay.

@@ -141,7 +141,22 @@ func (c *Console) workspace(e echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return c.workspacePage(e, http.StatusOK, b, formEvent{text: c.firstEvent(b, e.QueryParam("event")).Text}, run)
+	text := c.firstEvent(b, e.QueryParam("event")).Text
+	if id := e.QueryParam("replay"); id != "" {
+		if text, err = c.eventOf(c.Context(e), b.fn, id); err != nil {
+			return err
+		}
+	}
+	return c.workspacePage(e, http.StatusOK, b, formEvent{text: text}, run)
+}
+
+// eventOf is a past invocation's event, to edit and run again.
+func (c *Console) eventOf(ctx context.Context, fn *lambda.Function, id string) (string, error) {
+	if err := c.mayOn(ctx, getInvocation, fn.Name); err != nil {
+		return "", err
+	}
+	_, event, err := c.keptEvent(ctx, fn, id)
+	return indented(event), err
 }
 
 // formEvent is the event of the form that works without JavaScript.

@@ -9,6 +9,7 @@ const modules: Record<string, () => Promise<{ start: Start }>> = {
   functions: () => import("./functions"),
   workspace: () => import("./workspace"),
   log: () => import("./log"),
+  invocations: () => import("./invocations"),
 };
 
 const running = new WeakMap<Element, () => void>();

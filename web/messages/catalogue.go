@@ -22,7 +22,22 @@ import (
 type Entry struct{ Key, English, Korean string }
 
 // tables are all texts. One table is one page's.
-var tables = [][]Entry{shared, errorTexts, problemTexts, shell, home, functions, create, configure, versions, settings, workspace, logs, packages}
+var tables = [][]Entry{
+	shared,
+	errorTexts,
+	problemTexts,
+	shell,
+	home,
+	functions,
+	create,
+	configure,
+	versions,
+	settings,
+	workspace,
+	logs,
+	packages,
+	invocations,
+}
 
 // Locale is a language of the console.
 type Locale string
