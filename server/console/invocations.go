@@ -1,10 +1,8 @@
 package console
 
 import (
-	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
 	"maps"
 	"net/http"
 	"net/url"
@@ -280,13 +278,4 @@ func (c *Console) saveEvent(e echo.Context) error {
 		return err
 	}
 	return c.redirect(e, web.InvocationPath(f.Name, r.RequestID), "flash.eventSaved")
-}
-
-// indented is an event as the editor shows it.
-func indented(event []byte) string {
-	var b bytes.Buffer
-	if json.Indent(&b, event, "", "  ") != nil {
-		return string(event)
-	}
-	return b.String()
 }
