@@ -108,6 +108,14 @@ func (p *pipes) closeTheirs() {
 	p.theirs = nil
 }
 
+// drop closes what the server does not get.
+func (p *pipes) drop(letters ...byte) {
+	for _, l := range letters {
+		unix.Close(p.ours[l])
+		delete(p.ours, l)
+	}
+}
+
 func (p *pipes) close() error {
 	p.closeTheirs()
 	for _, fd := range p.ours {

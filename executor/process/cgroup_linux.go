@@ -23,7 +23,7 @@ type cgroupTree struct {
 	home  map[string]string // v1: where this process itself is
 }
 
-var controllersV1 = []string{"memory", "pids", "cpu", "freezer"}
+var controllersV1 = []string{"memory", "pids", "cpu", "cpuacct", "freezer"}
 
 // findCgroups makes the folder name below this process's own cgroup and checks that limits can be set there.
 func findCgroups(name string) (*cgroupTree, error) {
@@ -228,6 +228,8 @@ func (c *boxCgroup) open(letter byte) int {
 		path, mode = c.file("memory", "memory.stat", "memory.stat"), unix.O_RDONLY
 	case fdPeak:
 		path, mode = c.file("memory", "memory.max_usage_in_bytes", "memory.peak"), unix.O_RDONLY
+	case fdTime:
+		path, mode = c.file("cpuacct", "cpuacct.usage", "cpu.stat"), unix.O_RDONLY
 	case fdFreezer:
 		path = c.file("freezer", "freezer.state", "cgroup.freeze")
 	case fdCPU:

@@ -5,6 +5,7 @@ package process
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -135,7 +136,7 @@ func (b *bed) wantNothingLeft(t testing.TB) {
 		left, err := os.ReadDir(notes)
 		return os.IsNotExist(err) || err == nil && len(left) <= idleEmbryos
 	})
-	controllers := 4
+	controllers := len(controllersV1)
 	waitFor(t, "box cgroups to go", func() bool { return len(boxCgroups(b.data, b.Capabilities().Rung)) <= idleEmbryos*controllers })
 	waitFor(t, "loop devices to go", func() bool { return len(loopsOn(b.data)) <= idleLoops })
 }
@@ -306,6 +307,38 @@ func TestFrozenBoxesThawAndCanBeStopped(t *testing.T) {
 	}
 }
 
+func TestTheCPUMeterCountsWork(t *testing.T) {
+	b := open(t)
+	e := b.start(spec("python3.11", 128))
+	before := e.Sandbox.(runner.CPUMeter).CPU()
+	e.run("import time\na=time.process_time()\nwhile time.process_time()-a<0.2: pass\nreturn 1")
+	used := e.Sandbox.(runner.CPUMeter).CPU() - before
+	if before <= 0 || used < 180*time.Millisecond || used > 2*time.Second {
+		t.Errorf("%v, then %v more", before, used)
+	}
+}
+
+func TestAProvidedRuntimeHasNoChannel(t *testing.T) {
+	b := open(t)
+	s := spec("provided.al2023", 64)
+	s.Code = b.tree("b5", map[string]string{"bootstrap": "#!/bin/sh\nls /proc/self/fd\n"})
+	box, err := b.Start(t.Context(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if box.Channel() != nil || box.Records() != nil {
+		t.Error("a channel")
+	}
+	out := collect(box.Stdout())
+	waitExit(t, box)
+	if got := out.all(); got != "0\n1\n2\n3\n" { // 3 is the folder being listed
+		t.Errorf("descriptors inside: %q", got)
+	}
+	if err := box.Stderr().Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestAThrottledBoxGetsItsShare(t *testing.T) {
 	b := open(t)
 	if !b.Capabilities().CPUQuota {
@@ -461,7 +494,7 @@ func TestAMissingProgramIsTheFunctionsFault(t *testing.T) {
 	s := spec("provided.al2023", 128)
 	s.Code = b.tree("b2", map[string]string{"readme": "no bootstrap"})
 	_, err := b.Start(t.Context(), s)
-	if lambda.KeyOf(err) != "sandbox.entrypoint" {
+	if lambda.KeyOf(err) != "sandbox.entrypoint" || !errors.Is(err, runner.ErrNoEntrypoint) {
 		t.Errorf("error %v", err)
 	}
 	s.Runtime = "python3.99"
@@ -479,7 +512,7 @@ func TestManyParallelStarts(t *testing.T) {
 		n = 20
 	}
 	s := spec("provided.al2023", 64)
-	s.Code = b.tree("b3", map[string]string{"bootstrap": "#!/bin/sh\necho up\nexec cat <&3\n"})
+	s.Code = b.tree("b3", map[string]string{"bootstrap": "#!/bin/sh\necho up\nexec sleep 1000\n"})
 	var wg sync.WaitGroup
 	boxes := make([]runner.Sandbox, n)
 	for i := range n {

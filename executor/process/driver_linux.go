@@ -227,7 +227,11 @@ func (a answer) err() error {
 	if a.Key == "sandbox.entrypoint" || a.Key == "sandbox.refused" {
 		kind = lambda.Invalid
 	}
-	return lambda.E(kind, a.Key).Because(errors.New(a.Error))
+	cause := errors.New(a.Error)
+	if a.Key == "sandbox.entrypoint" {
+		cause = fmt.Errorf("%w: %s", runner.ErrNoEntrypoint, a.Error)
+	}
+	return lambda.E(kind, a.Key).Because(cause)
 }
 
 // enlist waits for a spawner and gives q its number.
@@ -285,7 +289,7 @@ func (d *Driver) accepted() error {
 }
 
 // Start makes a sandbox. Errors: Unavailable (no sandbox on this machine, no such runtime, no free slot, the spawner away),
-// Invalid "sandbox.entrypoint" (the function's own program or wrapper is missing or cannot run). When ctx ends first, the box is ended.
+// Invalid "sandbox.entrypoint" over runner.ErrNoEntrypoint (the function's own program or wrapper is missing or cannot run). When ctx ends first, the box is ended.
 func (d *Driver) Start(ctx context.Context, spec runner.Spec) (runner.Sandbox, error) {
 	if err := d.accepted(); err != nil {
 		return nil, err

@@ -176,7 +176,10 @@ func (b *bed) startOn(t testing.TB, s runner.Spec) *eval {
 	if err != nil {
 		t.Fatalf("start %s: %v", s.Runtime, err)
 	}
-	e := &eval{Sandbox: box, t: t, in: bufio.NewReaderSize(box.Channel(), 64<<10), out: collect(box.Stdout()), err: collect(box.Stderr())}
+	e := &eval{Sandbox: box, t: t, out: collect(box.Stdout()), err: collect(box.Stderr())}
+	if box.Channel() != nil {
+		e.in = bufio.NewReaderSize(box.Channel(), 64<<10)
+	}
 	t.Cleanup(func() { e.end() })
 	return e
 }
@@ -187,8 +190,10 @@ func (e *eval) end() {
 	if err := e.Stop(ctx); err != nil {
 		e.t.Error(err)
 	}
-	e.Channel().Close()
-	e.Records().Close()
+	if e.Channel() != nil {
+		e.Channel().Close()
+		e.Records().Close()
+	}
 }
 
 type result struct {

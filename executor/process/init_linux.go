@@ -86,7 +86,11 @@ func becomeRuntime(w *wire) error {
 	if err := checkParent(w); err != nil {
 		return err
 	}
-	if err := unix.CloseRange(initStatus, ^uint(0)>>1, unix.CLOSE_RANGE_CLOEXEC); err != nil {
+	first := uint(initStatus)
+	if conf.Bare {
+		first = initChannel
+	}
+	if err := unix.CloseRange(first, ^uint(0)>>1, unix.CLOSE_RANGE_CLOEXEC); err != nil {
 		return fmt.Errorf("close_range: %w", err)
 	}
 	if err := loadFilter(filter); err != nil {
@@ -166,7 +170,7 @@ func makeFiles(conf *boxConf, root string) error {
 
 // What /proc shows beyond processes is covered or read-only, as container engines do.
 var (
-	procCovered  = []string{"kcore", "keys", "timer_list", "sched_debug", "kallsyms", "interrupts", "latency_stats", "kmsg"}
+	procCovered  = []string{"kcore", "keys", "timer_list", "sched_debug", "kallsyms", "interrupts", "latency_stats", "kmsg", "cmdline", "modules", "partitions", "diskstats"}
 	procReadOnly = []string{"sys", "irq", "bus", "fs", "sysrq-trigger"}
 )
 
@@ -314,7 +318,8 @@ func limitSelf(conf *boxConf) error {
 	if err := os.WriteFile("/proc/self/oom_score_adj", []byte("500"), 0); err != nil && !errors.Is(err, os.ErrPermission) {
 		return fmt.Errorf("oom_score_adj: %w", err)
 	}
-	limits := map[int]uint64{unix.RLIMIT_CORE: 0, unix.RLIMIT_NOFILE: openFiles, unix.RLIMIT_MEMLOCK: 64 << 10, unix.RLIMIT_MSGQUEUE: 0}
+	// A core limit of 1 also keeps the kernel from piping a crash to the host's handler, which runs as root; 0 does not.
+	limits := map[int]uint64{unix.RLIMIT_CORE: 1, unix.RLIMIT_NOFILE: openFiles, unix.RLIMIT_MEMLOCK: 64 << 10, unix.RLIMIT_MSGQUEUE: 0}
 	if conf.DataMB > 0 {
 		limits[unix.RLIMIT_DATA] = uint64(conf.DataMB) << 20
 	}

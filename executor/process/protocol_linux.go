@@ -78,7 +78,8 @@ const (
 	fdPeak    = 'p'
 	fdFreezer = 'f'
 	fdCPU     = 'q'
-	maxFds    = 10
+	fdTime    = 't'
+	maxFds    = 11
 )
 
 var (

@@ -7,7 +7,10 @@ import (
 	"io"
 	"net"
 	"os"
+	"strconv"
+	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -16,14 +19,14 @@ import (
 
 // sandbox is a running box as the server sees it: its descriptors.
 type sandbox struct {
-	d      *Driver
-	box    uint64
-	id     string
-	v2     bool
-	ch     net.Conn
-	pipes  map[byte]*os.File
-	meters map[byte]*os.File
-	ls     map[byte]net.Listener
+	d       *Driver
+	box     uint64
+	id      string
+	cgroups string
+	ch      net.Conn
+	pipes   map[byte]*os.File
+	meters  map[byte]*os.File
+	ls      map[byte]net.Listener
 
 	once   sync.Once
 	exited chan struct{}
@@ -35,12 +38,13 @@ var (
 	_ runner.PreBooter = (*sandbox)(nil)
 	_ runner.Throttler = (*sandbox)(nil)
 	_ runner.Freezer   = (*sandbox)(nil)
+	_ runner.CPUMeter  = (*sandbox)(nil)
 	_ runner.Driver    = (*Driver)(nil)
 )
 
 // newSandbox takes over the descriptors of a; the driver's lock is held.
 func newSandbox(d *Driver, a answer) (*sandbox, error) {
-	b := &sandbox{d: d, box: a.Box, v2: d.caps.Cgroups == "v2", exited: make(chan struct{}),
+	b := &sandbox{d: d, box: a.Box, cgroups: d.caps.Cgroups, exited: make(chan struct{}),
 		pipes: map[byte]*os.File{}, meters: map[byte]*os.File{}, ls: map[byte]net.Listener{}}
 	if len(a.fds) != len(a.Fds) {
 		closeFds(a.fds)
@@ -58,7 +62,7 @@ func (b *sandbox) take(letter byte, fd int) (err error) {
 	case fdRecords, fdStdout, fdStderr:
 		err = unix.SetNonblock(fd, true)
 		b.pipes[letter] = os.NewFile(uintptr(fd), "pipe")
-	case fdUsage, fdPeak, fdFreezer, fdCPU:
+	case fdUsage, fdPeak, fdFreezer, fdCPU, fdTime:
 		b.meters[letter] = os.NewFile(uintptr(fd), "meter")
 	case fdChannel:
 		f := os.NewFile(uintptr(fd), "channel")
@@ -78,7 +82,12 @@ func (b *sandbox) ID() string { return b.id }
 
 func (b *sandbox) Channel() net.Conn { return b.ch }
 
-func (b *sandbox) Records() io.ReadCloser { return b.pipes[fdRecords] }
+func (b *sandbox) Records() io.ReadCloser {
+	if f := b.pipes[fdRecords]; f != nil {
+		return f
+	}
+	return nil
+}
 
 func (b *sandbox) Stdout() io.ReadCloser { return b.pipes[fdStdout] }
 
@@ -100,6 +109,40 @@ func (b *sandbox) PeakMemoryMB() int {
 
 // MemoryMB is the memory in use that cannot be dropped: the page cache is left out.
 func (b *sandbox) MemoryMB() int { return anonymousMB(b.meter(fdUsage)) }
+
+// CPU is the processor time used so far: of everything inside, or without a cgroup of the first process.
+func (b *sandbox) CPU() time.Duration {
+	text := strings.TrimSpace(string(b.meter(fdTime)))
+	switch b.cgroups {
+	case "":
+		return statTime(text)
+	case "v2":
+		for line := range strings.SplitSeq(text, "\n") {
+			if us, ok := strings.CutPrefix(line, "usage_usec "); ok {
+				return time.Duration(number(us)) * time.Microsecond
+			}
+		}
+		return 0
+	}
+	return time.Duration(number(text))
+}
+
+// statTime adds user and system time of a /proc/<pid>/stat; the kernel counts both in hundredths of a second.
+func statTime(stat string) time.Duration {
+	fields := strings.Fields(stat[strings.LastIndexByte(stat, ')')+1:])
+	if len(fields) < 13 {
+		return 0
+	}
+	return time.Duration(number(fields[11])+number(fields[12])) * 10 * time.Millisecond
+}
+
+func number(s string) int64 {
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
+}
 
 func (b *sandbox) meter(letter byte) []byte {
 	f := b.meters[letter]
@@ -134,7 +177,10 @@ func (b *sandbox) ended(e runner.Exit) {
 
 // closeAll closes everything, for a box that nobody reads.
 func (b *sandbox) closeAll() error {
-	err := b.ch.Close()
+	var err error
+	if b.ch != nil {
+		err = b.ch.Close()
+	}
 	for _, p := range b.pipes {
 		err = errors.Join(err, p.Close())
 	}
@@ -175,7 +221,7 @@ func (b *sandbox) Throttle(milliCPU int) error {
 		milliCPU = max(milliCPU, 10) // the kernel's smallest quota is 1 ms of a period
 	}
 	quota := "-1"
-	if b.v2 {
+	if b.cgroups == "v2" {
 		quota = fmt.Sprintf("max %d", cpuPeriod)
 	}
 	if milliCPU > 0 {
@@ -185,11 +231,11 @@ func (b *sandbox) Throttle(milliCPU int) error {
 }
 
 func (b *sandbox) Freeze() error {
-	return b.write(fdFreezer, map[bool]string{false: "FROZEN", true: "1"}[b.v2])
+	return b.write(fdFreezer, map[bool]string{false: "FROZEN", true: "1"}[b.cgroups == "v2"])
 }
 
 func (b *sandbox) Thaw() error {
-	return b.write(fdFreezer, map[bool]string{false: "THAWED", true: "0"}[b.v2])
+	return b.write(fdFreezer, map[bool]string{false: "THAWED", true: "0"}[b.cgroups == "v2"])
 }
 
 // write sets a handle; where the rung has none it does nothing.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 
@@ -44,7 +45,7 @@ func (s *spawner) life(b *box, q *request) {
 }
 
 func (p *pipes) list() (letters string, fds []int) {
-	for _, l := range []byte{fdChannel, fdRecords, fdStdout, fdStderr, fdAPI, fdAWS, fdUsage, fdPeak, fdFreezer, fdCPU} {
+	for _, l := range []byte{fdChannel, fdRecords, fdStdout, fdStderr, fdAPI, fdAWS, fdUsage, fdPeak, fdFreezer, fdCPU, fdTime} {
 		if fd, ok := p.ours[l]; ok && fd >= 0 {
 			letters += string(l)
 			fds = append(fds, fd)
@@ -94,7 +95,11 @@ func (s *spawner) bootRuntime(b *box, q *request) (*pipes, error) {
 	if err := s.planCode(plan, q); err != nil {
 		return nil, err
 	}
-	return s.bootBox(b, q, argv(rt, q.Wrapper), plan)
+	p, err := s.bootBox(b, q, argv(rt, q.Wrapper), plan, rt.Family == runtimes.Provided)
+	if err == nil && rt.Family == runtimes.Provided {
+		p.drop(fdChannel, fdRecords)
+	}
+	return p, err
 }
 
 // startBox is reserve and bootBox, for the probe.
@@ -103,7 +108,7 @@ func (s *spawner) startBox(q *request, argv []string, plan *mountPlan) (*box, *p
 	if err != nil {
 		return nil, nil, err
 	}
-	p, err := s.bootBox(b, q, argv, plan)
+	p, err := s.bootBox(b, q, argv, plan, true)
 	if err != nil {
 		s.forget(b)
 	}
@@ -111,14 +116,14 @@ func (s *spawner) startBox(q *request, argv []string, plan *mountPlan) (*box, *p
 }
 
 // bootBox makes the box and starts argv in it. On an error nothing of it remains.
-func (s *spawner) bootBox(b *box, q *request, argv []string, extra *mountPlan) (*pipes, error) {
+func (s *spawner) bootBox(b *box, q *request, argv []string, extra *mountPlan, bare bool) (*pipes, error) {
 	plan := &mountPlan{}
 	defer plan.close()
 	conf, err := s.planBox(b, q, plan)
 	if err != nil {
 		return nil, err
 	}
-	conf.Argv, conf.Env = argv, q.env
+	conf.Argv, conf.Env, conf.Bare = argv, q.env, bare
 	all := &mountPlan{mounts: append(plan.mounts, extra.mounts...), fds: append(plan.fds, extra.fds...)}
 	conf.Mounts = all.mounts
 	u, err := s.take()
@@ -139,12 +144,21 @@ func (s *spawner) bootBox(b *box, q *request, argv []string, extra *mountPlan) (
 		unix.Close(b.mntns)
 		b.mntns = -1
 	}
-	for _, l := range []byte{fdUsage, fdPeak, fdFreezer, fdCPU} {
-		if b.cg != nil {
-			p.ours[l] = b.cg.open(l)
-		}
-	}
+	s.openMeters(b, p)
 	return p, nil
+}
+
+func (s *spawner) openMeters(b *box, p *pipes) {
+	if b.cg == nil {
+		fd, err := unix.Open("/proc/"+strconv.Itoa(b.pid)+"/stat", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err == nil {
+			p.ours[fdTime] = fd
+		}
+		return
+	}
+	for _, l := range []byte{fdUsage, fdPeak, fdFreezer, fdCPU, fdTime} {
+		p.ours[l] = b.cg.open(l)
+	}
 }
 
 // bootFailed ends what there is of the box and says why it failed.
