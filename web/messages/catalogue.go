@@ -36,6 +36,7 @@ var tables = [][]Entry{
 	workspace,
 	logs,
 	packages,
+	rooms,
 	invocations,
 }
 

@@ -65,8 +65,6 @@ var configure = []Entry{
 	{"field.reserved.hint", "Empty: shares the account's limit. 0 stops the function. At most {max}.", "비우면 계정 한도를 함께 씁니다. 0이면 함수가 멈춥니다. 최대 {max}."},
 	{"field.logformat", "Format", "형식"},
 	{"field.loglevel", "Lowest level (JSON)", "최소 수준 (JSON)"},
-	{"field.code", "Code", "코드"},
-	{"field.tags", "Tags", "태그"},
 	{"field.layers", "Layers", "레이어"},
 	{"field.deadletter", "Dead letters", "데드 레터"},
 	{"field.env", "Environment {name}", "환경 변수 {name}"},
