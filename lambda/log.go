@@ -56,6 +56,7 @@ type LogLine struct {
 type LogQuery struct {
 	FunctionID int64 // 0 for all
 	RequestID  string
+	Worker     string    // the log stream; "" for all
 	From, To   time.Time // To is exclusive; zero for open
 	MinLevel   Level
 	Contains   string // case-insensitive substring

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"strconv"
 	"time"
 
@@ -113,8 +114,10 @@ func (s *Store) openEnv(function int64, sealed []byte) (lambda.Environment, erro
 // digest is a MAC, because a plain hash over short values can be guessed. What no worker sees (the description, the dead-letter
 // target) is left out: changing it keeps the workers.
 func (s *Store) digest(function int64, label string, c lambda.Config, code lambda.Code, layers []lambda.Code) lambda.Digest {
-	b, err := json.Marshal([]any{function, label, c.Runtime, c.Handler, c.Role, c.MemoryMB, c.TimeoutSec, c.EphemeralMB,
-		map[string]string(c.Env), c.Layers, layers, c.LogFormat, c.AppLogLevel, c.SysLogLevel, c.TracingMode, c.Architectures, code.SHA256})
+	env := map[string]string{} // an empty environment, list or map is the same as none
+	maps.Copy(env, c.Env)
+	b, err := json.Marshal([]any{function, label, c.Runtime, c.Handler, c.Role, c.MemoryMB, c.TimeoutSec, c.EphemeralMB, env,
+		append([]string{}, c.Layers...), append([]lambda.Code{}, layers...), c.LogFormat, c.AppLogLevel, c.SysLogLevel, c.TracingMode, c.Architectures, code.SHA256})
 	if err != nil { // plain texts and numbers always marshal
 		panic("store: " + err.Error())
 	}

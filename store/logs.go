@@ -135,6 +135,9 @@ func logConditions(ctx context.Context, c *pgx.Conn, q lambda.LogQuery) (*condit
 			return nil, err
 		}
 	}
+	if q.Worker != "" {
+		w.add("worker = ", clean(q.Worker))
+	}
 	if !q.From.IsZero() {
 		w.add("ts >= ", q.From)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -50,29 +51,28 @@ func (s *Store) Retain(ctx context.Context, now time.Time) error {
 func (s *Store) makePartitions(ctx context.Context, now time.Time) error {
 	var problems []error
 	for _, table := range partitioned {
-		for d := -1; d <= partitionAhead; d++ {
+		there, err := s.partitions(ctx, table)
+		problems = append(problems, err)
+		for d := -1; d <= partitionAhead && err == nil; d++ {
 			from := now.UTC().Truncate(day).AddDate(0, 0, d)
-			problems = append(problems, s.makePartition(ctx, table, from))
+			if name := table + "_" + from.Format(partitionName); !slices.Contains(there, name) {
+				problems = append(problems, s.makePartition(ctx, table, name, from))
+			}
 		}
 	}
 	return errors.Join(problems...)
 }
 
 // makePartition moves what the default partition holds of that day into the new one.
-func (s *Store) makePartition(ctx context.Context, table string, from time.Time) error {
-	name := table + "_" + from.Format(partitionName)
+func (s *Store) makePartition(ctx context.Context, table, name string, from time.Time) error {
+	first, last := "'"+from.Format(time.RFC3339)+"'", "'"+from.Add(day).Format(time.RFC3339)+"'"
 	return s.inTx(ctx, s.console, "make partition "+name, func(tx pgx.Tx) error {
-		var there bool
-		if err := tx.QueryRow(ctx, "SELECT to_regclass($1) IS NOT NULL", name).Scan(&there); err != nil || there {
-			return err
-		}
-		bounds := fmt.Sprintf("'%s' AND ts < '%s'", from.Format(time.RFC3339), from.AddDate(0, 0, 1).Format(time.RFC3339))
 		for _, sql := range []string{
 			"SET LOCAL lock_timeout = '" + ddlPatience + "'",
 			"LOCK TABLE " + table + "_default IN SHARE ROW EXCLUSIVE MODE",
 			"CREATE TABLE " + name + " (LIKE " + table + " INCLUDING ALL)",
-			"WITH moved AS (DELETE FROM " + table + "_default WHERE ts >= " + bounds + " RETURNING *) INSERT INTO " + name + " SELECT * FROM moved",
-			fmt.Sprintf("ALTER TABLE %s ATTACH PARTITION %s FOR VALUES FROM ('%s') TO ('%s')", table, name, from.Format(time.RFC3339), from.AddDate(0, 0, 1).Format(time.RFC3339)),
+			"WITH moved AS (DELETE FROM " + table + "_default WHERE ts >= " + first + " AND ts < " + last + " RETURNING *) INSERT INTO " + name + " SELECT * FROM moved",
+			"ALTER TABLE " + table + " ATTACH PARTITION " + name + " FOR VALUES FROM (" + first + ") TO (" + last + ")",
 		} {
 			if _, err := tx.Exec(ctx, sql); err != nil {
 				return err

@@ -60,6 +60,7 @@ var (
 	server  *postgres.Server
 	failure error
 	count   atomic.Int64
+	day     = time.Now().UTC().Format(time.DateOnly)
 	slot    *os.File // its lock is held until the process ends
 )
 
@@ -196,16 +197,19 @@ func makeTemplate(ctx context.Context, c *pgx.Conn, s *postgres.Server, old []st
 	if _, err := c.Exec(ctx, "CREATE DATABASE making"); err != nil {
 		return err
 	}
-	if err := store.Migrate(ctx, addressOf(s, "making")); err != nil {
+	opened, err := store.Open(ctx, Options(addressOf(s, "making"))) // migrates, and makes today's partitions
+	if err != nil {
 		return err
 	}
-	_, err := c.Exec(ctx, "ALTER DATABASE making RENAME TO "+template)
+	opened.Close()
+	_, err = c.Exec(ctx, "ALTER DATABASE making RENAME TO "+template)
 	return err
 }
 
-// templateName changes with every change of a migration.
+// templateName changes with every change of a migration, and every day: the template has partitions.
 func templateName() string {
 	h := sha256.New()
+	_, _ = h.Write([]byte(day))                     // a hash never fails
 	names, _ := fs.Glob(migrations.Files, "0*.sql") // only a malformed pattern is an error
 	for _, name := range names {
 		b, _ := fs.ReadFile(migrations.Files, name) // embedded: it is there
