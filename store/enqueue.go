@@ -34,7 +34,7 @@ func checkEvent(inv *lambda.Invocation) error {
 		return lambda.E(lambda.Invalid, "event.request", "id", inv.RequestID)
 	}
 	if len(inv.Event) > lambda.MaxAsyncEvent {
-		return lambda.E(lambda.TooLarge, "event.size", "max", fmt.Sprint(lambda.MaxAsyncEvent))
+		return lambda.E(lambda.TooLarge, "event.size", "size", fmt.Sprint(len(inv.Event)), "max", fmt.Sprint(lambda.MaxAsyncEvent))
 	}
 	return nil
 }
