@@ -49,6 +49,9 @@ func (f *FakeRunner) Run(ctx context.Context, a executor.Assignment) (executor.O
 			return executor.Outcome{}, err
 		}
 	}
+	if a.Timeout > 0 && ctx.Err() != nil {
+		out = executor.Outcome{FunctionError: "Unhandled", Payload: []byte(`{"errorType":"Sandbox.Timedout","errorMessage":"Task timed out"}`), Report: lambda.Report{Status: lambda.StatusTimeout}}
+	}
 	f.complete(&out, a, started)
 	if a.Stream != nil && out.FunctionError == "" {
 		if err := a.Stream(out.Payload); err != nil {

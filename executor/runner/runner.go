@@ -104,14 +104,18 @@ func (r *Runner) Run(ctx context.Context, a executor.Assignment) (executor.Outco
 	if err != nil {
 		return executor.Outcome{}, err
 	}
-	g, err := r.acquire(ctx, p, a.RequestID)
-	if err != nil {
-		return executor.Outcome{}, err
+	for {
+		g, err := r.acquire(ctx, p, a.RequestID)
+		switch {
+		case err != nil:
+			return executor.Outcome{}, err
+		case g.failed != nil:
+			return g.failed.outcome(p.run, a), nil
+		case !g.worker.dead():
+			return g.worker.run(a), nil
+		}
+		g.worker.giveUp() // it ended while it was idle: the run has not begun
 	}
-	if g.failed != nil {
-		return g.failed.outcome(p.run, a), nil
-	}
-	return g.worker.run(a), nil
 }
 
 // Capacity is what is held and used now.

@@ -135,25 +135,38 @@ const lateNext = 5 * time.Second
 
 func (w *worker) releaseWhenNext(deadline time.Time) {
 	r := w.pool.r
-	guard := time.AfterFunc(max(time.Until(deadline), lateNext), func() {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		r.lose(w)
-	})
+	guard := time.AfterFunc(max(time.Until(deadline), lateNext), w.giveUp)
 	w.api.whenNext(func() {
 		if guard.Stop() {
 			r.release(w)
 		}
 	})
+	if w.dead() { // watch may have looked while the run was still in progress
+		w.giveUp()
+	}
 }
 
-// watch takes a worker out that ends by itself while it is idle. A run in progress sees the end on its own.
+// watch takes a worker out that ends by itself between runs. A run in progress sees the end on its own.
 func (w *worker) watch() {
 	<-w.box.Exited()
+	if w.current.Load() == nil {
+		w.giveUp()
+	}
+}
+
+func (w *worker) giveUp() {
 	r := w.pool.r
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if w.idle.Load() {
-		r.lose(w)
+	r.lose(w)
+}
+
+// dead says whether the process ended already.
+func (w *worker) dead() bool {
+	select {
+	case <-w.box.Exited():
+		return true
+	default:
+		return false
 	}
 }
