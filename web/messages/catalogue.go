@@ -38,6 +38,7 @@ var tables = [][]Entry{
 	packages,
 	rooms,
 	invocations,
+	kept,
 }
 
 // Locale is a language of the console.
