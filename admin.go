@@ -115,23 +115,30 @@ func (h *house) writeBackup(ctx context.Context, w io.Writer) error {
 	return errors.Join(t.Close(), z.Close())
 }
 
-// restore fills an empty data folder, or one whose server is stopped, from a backup.
+// restore fills an empty data folder, or one whose server is stopped, from a backup. The file "-" is standard input.
 func restore(ctx context.Context, c config, file string) error {
-	f, err := os.Open(file)
-	if err != nil {
-		return fmt.Errorf("open the backup: %w", err)
+	f := os.Stdin
+	if file != "-" {
+		var err error
+		if f, err = os.Open(file); err != nil {
+			return fmt.Errorf("open the backup: %w", err)
+		}
+		defer f.Close()
 	}
-	defer f.Close()
+	return asServer(c, func() error { return restoreFrom(ctx, c, f) }, f, "admin", "restore", "-")
+}
+
+func restoreFrom(ctx context.Context, c config, f io.Reader) error {
 	z, err := gzip.NewReader(f)
 	if err != nil {
-		return fmt.Errorf("%s is not a backup of Kiln: %w", file, err)
+		return fmt.Errorf("this is not a backup of Kiln: %w", err)
 	}
 	t := tar.NewReader(z)
 	if err := checkManifest(t); err != nil {
-		return fmt.Errorf("%s: %w", file, err)
+		return err
 	}
 	if e, err := t.Next(); err != nil || e.Name != "database.dump" {
-		return fmt.Errorf("%s has no database in it", file)
+		return errors.New("the backup has no database in it")
 	}
 	h := &house{config: c, log: newLogger(c.LogLevel)}
 	if err := h.openFolder(ctx); err != nil {
@@ -145,7 +152,7 @@ func restore(ctx context.Context, c config, file string) error {
 		return err
 	}
 	if _, err := io.Copy(io.Discard, z); err != nil { // the end carries the checksum
-		return fmt.Errorf("%s is damaged: %w", file, err)
+		return fmt.Errorf("the backup is damaged: %w", err)
 	}
 	fmt.Println("restored. Put the master key of the backed-up Kiln at", c.masterKeyPath(), "before you start it.")
 	return nil

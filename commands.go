@@ -10,6 +10,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"kiln/executor/process"
 )
 
 // settingsOf reads the settings for a command that takes `want` arguments, wherever its flags stand among them.
@@ -32,7 +34,7 @@ func splitFlags(args []string) (flags, plain []string) {
 		switch a := args[i]; {
 		case a == "--":
 			return flags, append(plain, args[i+1:]...)
-		case !strings.HasPrefix(a, "-"):
+		case a == "-" || !strings.HasPrefix(a, "-"):
 			plain = append(plain, a)
 		default:
 			flags = append(flags, a)
@@ -124,11 +126,29 @@ func fetchHealth(ctx context.Context, base string) (string, error) {
 	return string(b), err
 }
 
+// asServer does a command's work on the data folder as the user that the server is: as root it runs the program again and ends with its
+// exit status, so that what the command writes belongs to the server.
+func asServer(c config, work func() error, stdin *os.File, args ...string) error {
+	if !process.NeedsParent() {
+		return work()
+	}
+	code, err := process.RunAsServer(c.Data, append(args, "-data", c.Data), stdin)
+	if err != nil || code == 0 {
+		return err
+	}
+	os.Exit(code) // the other process has said why
+	return nil
+}
+
 func migrate(ctx context.Context, args []string) error {
 	c, _, err := settingsOf("migrate", "migrate", args, 0)
 	if err != nil {
 		return err
 	}
+	return asServer(c, func() error { return migrateHere(ctx, c) }, nil, append([]string{"migrate"}, args...)...)
+}
+
+func migrateHere(ctx context.Context, c config) error {
 	h := &house{config: c, log: newLogger(c.LogLevel)}
 	for _, open := range []func(context.Context) error{h.openFolder, h.openDatabase, h.openStore} {
 		if err := open(ctx); err != nil {

@@ -39,10 +39,12 @@ func installRuntime(ctx context.Context, c config, name string) error {
 	if !errors.Is(err, errNotRunning) {
 		return err
 	}
-	if err := os.MkdirAll(c.Data, 0o755); err != nil {
-		return fmt.Errorf("make the data folder: %w", err)
-	}
-	return installAndSay(ctx, runtimes.Discover(ctx, c.Data), c.NPMRegistry, name, os.Stdout)
+	return asServer(c, func() error {
+		if err := os.MkdirAll(c.Data, 0o755); err != nil {
+			return fmt.Errorf("make the data folder: %w", err)
+		}
+		return installAndSay(ctx, runtimes.Discover(ctx, c.Data), c.NPMRegistry, name, os.Stdout)
+	}, nil, "runtimes", "install", name, "-npm-registry", c.NPMRegistry)
 }
 
 func installAndSay(ctx context.Context, set *runtimes.Set, registry, name string, out io.Writer) error {

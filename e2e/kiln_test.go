@@ -203,13 +203,12 @@ func freeAddress(t *testing.T) string {
 }
 
 var installOnce = sync.OnceValues(func() (string, error) {
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		return "", err
-	}
-	dir := filepath.Join(cache, "kiln-test")
+	dir := filepath.Join(os.TempDir(), "kiln-test-runtimes") // every user of the machine can reach it
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", err
+	}
+	if found, _ := filepath.Glob(filepath.Join(dir, "runtimes", "nodejs22.x", "bin", "node")); len(found) > 0 {
+		return filepath.Join(dir, "runtimes"), nil
 	}
 	if _, err := kiln(context.Background(), dir, nil, "runtimes", "install", "nodejs22.x"); err != nil {
 		return "", err
@@ -225,6 +224,25 @@ func installRuntimes(t *testing.T, data string) {
 		t.Fatalf("install Node.js 22 from npm: %v", err)
 	}
 	if err := copyTree(from, filepath.Join(data, "runtimes")); err != nil {
+		t.Fatal(err)
+	}
+	if os.Geteuid() == 0 { // the server's user owns its data folder
+		giveTo(t, data, filepath.Dir(from))
+	}
+}
+
+// giveTo makes the data folder belong to the user that owns model.
+func giveTo(t *testing.T, data, model string) {
+	t.Helper()
+	info, err := os.Stat(model)
+	if err != nil {
+		t.Fatal(err)
+	}
+	owner := info.Sys().(*syscall.Stat_t)
+	err = filepath.WalkDir(data, func(path string, _ os.DirEntry, err error) error {
+		return errors.Join(err, os.Lchown(path, int(owner.Uid), int(owner.Gid)))
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
 }

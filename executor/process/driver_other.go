@@ -5,6 +5,8 @@ package process
 import (
 	"context"
 	"errors"
+	"log/slog"
+	"os"
 
 	"kiln/executor/runner"
 	"kiln/executor/runtimes"
@@ -29,7 +31,11 @@ func NeedsParent() bool { return false }
 type Supervision struct {
 	Args       []string
 	Data, Code string
+	Log        *slog.Logger
 }
+
+// RunAsServer is for Linux: elsewhere there is no parent.
+func RunAsServer(string, []string, *os.File) (int, error) { return 1, errors.ErrUnsupported }
 
 // Supervise is for Linux.
 func Supervise(Supervision) (int, error) { return 1, errors.ErrUnsupported }

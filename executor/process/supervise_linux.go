@@ -252,6 +252,23 @@ func lookupAccount(name string) (*account, error) {
 	return &account{name: name, uid: uint32(uid), gid: uint32(gid)}, nil
 }
 
+// RunAsServer runs this program again with args as the unprivileged user, for commands that work on the data folder while no server runs:
+// what they write belongs to the server from the start. It returns the exit status.
+func RunAsServer(data string, args []string, stdin *os.File) (int, error) {
+	who, err := serverUser(data)
+	if err != nil {
+		return 1, err
+	}
+	if err := prepareData(data, who); err != nil {
+		return 1, err
+	}
+	cmd := exec.Command("/proc/self/exe", args...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, os.Stdout, os.Stderr
+	cmd.Env = append(os.Environ(), "HOME="+data, "USER="+who.name, "LOGNAME="+who.name)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: who.uid, Gid: who.gid}}
+	return exitStatus(cmd.Run()), nil
+}
+
 // prepareData makes the data folder the server's. A folder that has content of another owner is not touched.
 func prepareData(dir string, who *account) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
