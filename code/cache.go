@@ -45,6 +45,7 @@ type Cache struct {
 	trees   map[string]*tree
 	total   int64
 	closing bool
+	full    bool // over the budget with everything in use; said once
 }
 
 // tree is one folder; done is closed when it is there or err is set.
@@ -259,6 +260,7 @@ func (c *Cache) fetch(ctx context.Context, want, dir string) (*os.File, int64, e
 // victims takes the least recently used trees out of the books until the rest fits the budget. It needs c.mu.
 func (c *Cache) victims() []string {
 	if c.total <= c.o.Budget {
+		c.full = false
 		return nil
 	}
 	var inUse map[string]bool
@@ -269,7 +271,10 @@ func (c *Cache) victims() []string {
 	for c.total > c.o.Budget {
 		sha := c.oldest(inUse)
 		if sha == "" {
-			c.o.Log.Warn("unpacked code is over its budget and all of it is in use", "bytes", c.total, "budget", c.o.Budget)
+			if !c.full {
+				c.o.Log.Warn("unpacked code is over its budget and all of it is in use", "bytes", c.total, "budget", c.o.Budget)
+			}
+			c.full = true
 			break
 		}
 		// The folder leaves its name under the lock, so that a new Tree cannot meet a half-removed one.

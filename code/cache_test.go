@@ -131,7 +131,7 @@ func TestFailedUnpackingLeavesNothingAndIsTriedAgain(t *testing.T) {
 			t.Errorf("%s: unpacked", what)
 		}
 	}
-	lying := s.put(zeros(t, 1<<20, 5))
+	lying := s.put(zeros(t, 1, 5))
 	if err := c.Tree(t.Context(), lying); lambda.KeyOf(err) != "zip.damaged" {
 		t.Error(err)
 	}

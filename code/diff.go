@@ -2,6 +2,8 @@ package code
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -109,14 +111,16 @@ func DiffDraft(zip []byte, drafts []lambda.DraftFile) ([]FileDiff, error) {
 type side struct {
 	there bool
 	large bool // data is not loaded
+	same  bool // known to be the same as the other side
 	data  []byte
 	size  int64
 	mode  uint32
 }
 
 func diffEntries(p string, a, b *entry) (FileDiff, bool, error) {
-	if a.sameContent(b) && a.mode == b.mode {
-		return FileDiff{}, false, nil
+	same, err := a.sameContent(b)
+	if err != nil || same && a.mode == b.mode {
+		return FileDiff{}, false, err
 	}
 	was, err := a.side()
 	if err != nil {
@@ -126,19 +130,59 @@ func diffEntries(p string, a, b *entry) (FileDiff, bool, error) {
 	if err != nil {
 		return FileDiff{}, false, err
 	}
-	if was.large || is.large {
-		same := a.sameContent(b)
-		was.data, is.data = nil, nil
-		d, differs := compare(p, was, is)
-		return d, differs && !(same && was.mode == is.mode), nil
-	}
+	was.same, is.same = same, same
 	d, differs := compare(p, was, is)
 	return d, differs, nil
 }
 
-// sameContent compares what the zips say of two files; equal checksums and sizes are enough to say that nothing is to be shown.
-func (e *entry) sameContent(o *entry) bool {
-	return e != nil && o != nil && e.file.CRC32 == o.file.CRC32 && e.file.UncompressedSize64 == o.file.UncompressedSize64
+// sameContent compares what comes out, never checksums: whoever made the package chose those. Files packed alike are not unpacked.
+func (e *entry) sameContent(o *entry) (bool, error) {
+	if e == nil || o == nil || e.mode.Type() != o.mode.Type() || e.file.UncompressedSize64 != o.file.UncompressedSize64 {
+		return false, nil
+	}
+	if e.mode.IsDir() || e.packedLike(o) {
+		return true, nil
+	}
+	x, err := e.sum()
+	if err != nil {
+		return false, err
+	}
+	y, err := o.sum()
+	return x == y, err
+}
+
+// packedLike says whether both files are the same bytes in their packages.
+func (e *entry) packedLike(o *entry) bool {
+	if e.file.Method != o.file.Method || e.file.CompressedSize64 != o.file.CompressedSize64 {
+		return false
+	}
+	x, err := e.file.OpenRaw()
+	if err != nil {
+		return false
+	}
+	y, err := o.file.OpenRaw()
+	if err != nil {
+		return false
+	}
+	var a, b [32 << 10]byte
+	for {
+		n, err := io.ReadFull(x, a[:])
+		m, _ := io.ReadFull(y, b[:])
+		if n != m || !bytes.Equal(a[:n], b[:m]) {
+			return false
+		}
+		if err != nil {
+			return err == io.EOF || err == io.ErrUnexpectedEOF
+		}
+	}
+}
+
+func (e *entry) sum() (sum [sha256.Size]byte, err error) {
+	h := sha256.New()
+	left := int64(lambda.MaxUnzipped)
+	err = e.copyTo(h, &left)
+	h.Sum(sum[:0])
+	return sum, err
 }
 
 // side of no entry, or of a folder, is that there is no file.
@@ -167,7 +211,7 @@ func compare(p string, was, is side) (FileDiff, bool) {
 		d.Change = Deleted
 	default:
 		d.Change, d.ModeChanged = Changed, was.mode != is.mode
-		if !was.large && !is.large && bytes.Equal(was.data, is.data) {
+		if was.same || !was.large && !is.large && bytes.Equal(was.data, is.data) {
 			return d, d.ModeChanged
 		}
 	}

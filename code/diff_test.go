@@ -1,6 +1,8 @@
 package code
 
 import (
+	"archive/zip"
+	"bytes"
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
@@ -138,6 +140,31 @@ func TestDiffOfPackages(t *testing.T) {
 	}
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// unchecked is a zip of one file whose header has no checksum, which readers take as good.
+func unchecked(t *testing.T, data string) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := zip.NewWriter(&b)
+	f, err := w.CreateRaw(&zip.FileHeader{Name: "a.js", Method: zip.Store, CompressedSize64: uint64(len(data)), UncompressedSize64: uint64(len(data))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Write([]byte(data)); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func TestEqualChecksumsHideNoChange(t *testing.T) {
+	diffs, err := Diff(unchecked(t, "1234\n"), unchecked(t, "4321\n"))
+	if err != nil || len(diffs) != 1 || len(diffs[0].Hunks) != 1 {
+		t.Errorf("%+v %v", diffs, err)
 	}
 }
 
