@@ -25,7 +25,7 @@ var rooms = []Entry{
 	{"error.runtime.download", "The runtime could not be downloaded. Check the network and KILN_NPM_REGISTRY, then try again.", "런타임을 내려받지 못했습니다. 네트워크와 KILN_NPM_REGISTRY를 확인한 뒤 다시 시도하세요."},
 	{"error.runtime.integrity", "What was downloaded is not what it should be, so it was thrown away. Check KILN_NPM_REGISTRY.", "내려받은 내용이 예상과 달라 버렸습니다. KILN_NPM_REGISTRY를 확인하세요."},
 	{"error.runtime.notInstallable", "Kiln cannot install {runtime}.", "Kiln은 {runtime}을(를) 설치할 수 없습니다."},
-	{"error.runtime.noRuntimeAPI", "The program of this {runtime} function ended or never asked for an event.", "{runtime} 함수의 프로그램이 끝났거나 이벤트를 요청하지 않았습니다."},
+	{"error.runtime.noRuntimeAPI", "{runtime} needs a sandbox with a network of its own, which this machine does not offer.", "{runtime}에는 자체 네트워크가 있는 샌드박스가 필요하지만 이 컴퓨터에서는 쓸 수 없습니다."},
 	{"error.sandbox.none", "No sandbox works on this machine, so functions do not run. Settings, Runtimes says what to do.", "이 컴퓨터에서 쓸 수 있는 샌드박스가 없어 함수가 실행되지 않습니다. 설정의 런타임에서 해결 방법을 확인하세요."},
 	{"error.sandbox.away", "The sandbox is starting again. Try again in a moment.", "샌드박스를 다시 시작하는 중입니다. 잠시 후 다시 시도하세요."},
 	{"error.sandbox.full", "All places for workers are taken. Try again in a moment.", "워커 자리가 모두 찼습니다. 잠시 후 다시 시도하세요."},
