@@ -288,6 +288,10 @@ func (e *engine) Invoke(_ context.Context, inv lambda.Invocation) (lambda.Result
 type noRuntimes struct{}
 
 func (noRuntimes) Ready() []console.Runtime { return []console.Runtime{{Name: "nodejs22.x"}} }
+func (noRuntimes) Resolve(name string) (console.Runtime, bool) {
+	return console.Runtime{Name: name}, name == "nodejs22.x"
+}
+func (noRuntimes) Refresh(context.Context) {}
 
 // house is a console over memory with the real hub, pipeline, sessions and server.
 type house struct {
