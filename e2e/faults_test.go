@@ -1,0 +1,262 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
+)
+
+// processes maps every process to its parent and its command line.
+func processes() (parents map[int]int, lines map[int]string) {
+	parents, lines = map[int]int{}, map[int]string{}
+	dirs, _ := filepath.Glob("/proc/[0-9]*")
+	for _, d := range dirs {
+		stat, err := os.ReadFile(d + "/stat")
+		if err != nil {
+			continue // it ended meanwhile
+		}
+		f := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+		if f[0] == "Z" {
+			continue
+		}
+		pid, _ := strconv.Atoi(filepath.Base(d))
+		parents[pid], _ = strconv.Atoi(f[1])
+		line, _ := os.ReadFile(d + "/cmdline")
+		lines[pid] = strings.ReplaceAll(strings.TrimRight(string(line), "\x00"), "\x00", " ")
+	}
+	return parents, lines
+}
+
+// family is every process below pid, itself included.
+func family(pid int) (all []int) {
+	parents, _ := processes()
+	for p := range parents {
+		for q := p; q > 1; q = parents[q] {
+			if q == pid {
+				all = append(all, p)
+				break
+			}
+		}
+	}
+	return all
+}
+
+// murder kills kiln and everything below it at once, as a power cut does.
+func (s *server) murder() {
+	all := family(s.cmd.Process.Pid)
+	for _, pid := range all {
+		_ = syscall.Kill(pid, syscall.SIGSTOP) // nobody may react to the first death
+	}
+	for _, pid := range all {
+		_ = syscall.Kill(pid, syscall.SIGKILL)
+	}
+	<-s.exited
+}
+
+func TestASecondServerEndsWithASentence(t *testing.T) {
+	s := startServer(t)
+	out, err := kiln(t.Context(), s.data, []string{"KILN_LISTEN=" + freeAddress(t), "KILN_GATEWAY_LISTEN=" + freeAddress(t)}, "serve")
+	if err == nil || !strings.Contains(out, "another Kiln runs on") {
+		t.Errorf("got %v: %s", err, out)
+	}
+	other, err := os.MkdirTemp("", "kiln-data-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(other)
+	out, err = kiln(t.Context(), other, []string{"KILN_LISTEN=" + strings.TrimPrefix(s.console, "http://"), "KILN_GATEWAY_LISTEN=" + freeAddress(t)}, "serve")
+	if err == nil || !strings.Contains(out, "is in use") || !strings.Contains(out, "KILN_LISTEN") {
+		t.Errorf("a port in use: %v: %s", err, out)
+	}
+}
+
+func TestCommandsOfTheTerminal(t *testing.T) {
+	s := startServer(t)
+	link, err := s.command("login-link")
+	if err != nil || !strings.HasPrefix(link, s.console+"/login?token=") {
+		t.Errorf("login-link: %q, %v", link, err)
+	}
+	health, err := s.command("healthcheck")
+	if err != nil || !strings.Contains(health, `"status":"ok"`) {
+		t.Errorf("healthcheck: %q, %v", health, err)
+	}
+	b := newTab(t)
+	s.link = strings.TrimSpace(link)
+	b.signIn(s)
+	b.open(s.link)
+	b.until("the link to be used up", `!document.querySelector("form input[name=token]")`)
+}
+
+func TestBackupAndRestore(t *testing.T) {
+	s := startServer(t)
+	createFunction(t, s, "kept", "python3.11", "app.handler", map[string]string{"app.py": helloPython})
+	file := filepath.Join(t.TempDir(), "kiln.backup")
+	if out, err := s.command("admin", "backup", file); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	s.stop()
+	key, err := os.ReadFile(filepath.Join(s.data, "master.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b, err := os.ReadFile(file); err != nil || bytes.Contains(b, bytes.TrimSpace(key)) {
+		t.Fatalf("the backup holds the master key, or cannot be read: %v", err)
+	}
+	if err := os.RemoveAll(filepath.Join(s.data, "postgres")); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := s.command("admin", "restore", file); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	s.start()
+	out, err := sdk(t, s).Invoke(t.Context(), invocation("kept", `{"name":"again"}`))
+	if err != nil || !strings.Contains(string(out.Payload), "again") {
+		t.Errorf("after the restore: %v %+v", err, out)
+	}
+}
+
+func invocation(name, payload string) *lambda.InvokeInput {
+	return &lambda.InvokeInput{FunctionName: &name, Payload: []byte(payload)}
+}
+
+func TestAKilledDatabaseServesAgain(t *testing.T) {
+	s := startServer(t)
+	createFunction(t, s, "steady", "python3.11", "app.handler", map[string]string{"app.py": helloPython})
+	pid := postmaster(t, s)
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	deadline := time.Now().Add(time.Minute)
+	for {
+		_, err := sdk(t, s).GetFunction(t.Context(), &lambda.GetFunctionInput{FunctionName: ptr("steady")})
+		if err == nil {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the database did not come back: %v", err)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	if postmaster(t, s) == pid {
+		t.Error("the database is the one that was killed")
+	}
+}
+
+func postmaster(t *testing.T, s *server) int {
+	t.Helper()
+	all, _ := filepath.Glob(filepath.Join(s.data, "postgres", "*", "postmaster.pid"))
+	if len(all) == 0 {
+		t.Fatal("no private Postgres runs")
+	}
+	b, err := os.ReadFile(all[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid, err := strconv.Atoi(strings.SplitN(string(b), "\n", 2)[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pid
+}
+
+func ptr[T any](v T) *T { return &v }
+
+const noteEvent = "import time\ndef handler(event, context):\n    print('did', event['n'])\n    time.sleep(0.01)\n    return event['n']\n"
+
+// TestAcceptedEventsSurviveKills: what was accepted is done, at least once, whatever was killed in between.
+func TestAcceptedEventsSurviveKills(t *testing.T) {
+	s := startServer(t)
+	createFunction(t, s, "counted", "python3.11", "app.handler", map[string]string{"app.py": noteEvent})
+	rounds, each := 2, 60
+	if os.Getenv("KILN_TEST_SOAK") != "" {
+		rounds, each = 20, 200
+	}
+	accepted := map[string]bool{}
+	for r := range rounds {
+		for i := range each {
+			n := fmt.Sprintf("%d-%d", r, i)
+			in := invocation("counted", `{"n":"`+n+`"}`)
+			in.InvocationType = types.InvocationTypeEvent
+			out, err := sdk(t, s).Invoke(t.Context(), in)
+			if err != nil {
+				t.Fatalf("event %s: %v", n, err)
+			}
+			if out.StatusCode != 202 {
+				t.Fatalf("event %s: status %d", n, out.StatusCode)
+			}
+			accepted[n] = true
+		}
+		s.murder()
+		s.start()
+	}
+	s.waitForLines("counted", accepted)
+}
+
+// waitForLines waits until the function's log names every event.
+func (s *server) waitForLines(function string, want map[string]bool) {
+	s.t.Helper()
+	deadline := time.Now().Add(3 * time.Minute)
+	left := map[string]bool{}
+	for time.Now().Before(deadline) {
+		clear(left)
+		for n := range want {
+			left[n] = true
+		}
+		for _, line := range s.logLines(function) {
+			if n, ok := strings.CutPrefix(strings.TrimSpace(line), "did "); ok {
+				delete(left, n)
+			}
+		}
+		if len(left) == 0 {
+			return
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
+	s.t.Errorf("%d of %d accepted events were never done: %v", len(left), len(want), left)
+}
+
+func TestNothingRemainsAfterAKill(t *testing.T) {
+	s := startServer(t)
+	createFunction(t, s, "left", "python3.11", "app.handler", map[string]string{"app.py": helloPython})
+	if _, err := sdk(t, s).Invoke(t.Context(), invocation("left", `{"name":"x"}`)); err != nil {
+		t.Fatal(err)
+	}
+	s.murder()
+	s.start()
+	if _, err := sdk(t, s).Invoke(t.Context(), invocation("left", `{"name":"x"}`)); err != nil {
+		t.Errorf("the next call after a kill: %v", err)
+	}
+	s.stop()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	for {
+		var here []string
+		_, lines := processes()
+		for _, l := range lines {
+			if strings.Contains(l, s.data) {
+				here = append(here, l)
+			}
+		}
+		mounts, err := os.ReadFile("/proc/self/mountinfo")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(here) == 0 && !bytes.Contains(mounts, []byte(s.data)) {
+			return
+		}
+		if ctx.Err() != nil {
+			t.Fatalf("left behind: processes %v, mounts %v", here, bytes.Contains(mounts, []byte(s.data)))
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
