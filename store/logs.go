@@ -33,9 +33,10 @@ func uuidOf(s string) (u pgtype.UUID) {
 }
 
 // CopyLogs writes lines in id order with synchronous_commit off and answers the WAL position that covers them.
-// When a line is there already nothing is written and the error says so; RepairLogs is for that.
+// When a line is there already nothing is written and the error says so; RepairLogs is for that. After an error of CopyLogs or FlushedLSN
+// no position that was answered before it counts any more.
 func (s *Store) CopyLogs(ctx context.Context, lines []lambda.LogLine) (lsn uint64, err error) {
-	err = s.with(ctx, s.telemetry, "copy log lines", func(c *pgx.Conn) error {
+	err = s.onLogConn(ctx, "copy log lines", func(c *pgx.Conn) error {
 		err := pgx.BeginFunc(ctx, c, func(tx pgx.Tx) error {
 			if _, err := tx.Exec(ctx, "SET LOCAL synchronous_commit = off"); err != nil {
 				return err
@@ -79,9 +80,9 @@ func intoScratch(ctx context.Context, tx pgx.Tx, table string, columns []string,
 	return err
 }
 
-// FlushedLSN is the WAL position up to which the database is durable.
+// FlushedLSN is the WAL position up to which the database is durable. It fails once after every crash of the database.
 func (s *Store) FlushedLSN(ctx context.Context) (lsn uint64, err error) {
-	err = s.with(ctx, s.telemetry, "read the WAL position", func(c *pgx.Conn) error {
+	err = s.onLogConn(ctx, "read the WAL position", func(c *pgx.Conn) error {
 		lsn, err = position(ctx, c, "pg_current_wal_flush_lsn()")
 		return err
 	})

@@ -30,7 +30,7 @@ type Options struct {
 	Log       *slog.Logger
 }
 
-// Connections: each kind of work has its share of the pool, so that none can starve another. The one-server lock has a connection of its own.
+// Connections: each kind of work has its share of the pool, so that none can starve another. The one-server lock and the log have connections of their own.
 const (
 	telemetryConns = 2
 	queueConns     = 4
@@ -51,6 +51,7 @@ type Store struct {
 
 	console, queue, telemetry share
 
+	logs     *logConn
 	enqueuer *enqueuer
 	trims    *bodyTrims
 	closing  sync.Once
@@ -92,6 +93,7 @@ func connect(ctx context.Context, o Options) (*Store, error) {
 	c.ConnConfig.RuntimeParams["application_name"] = "kiln"
 	c.ConnConfig.RuntimeParams["timezone"] = "UTC"
 	c.ConnConfig.RuntimeParams["idle_in_transaction_session_timeout"] = "60s"
+	s.logs = &logConn{config: c.ConnConfig.Copy()}
 	if s.pool, err = pgxpool.NewWithConfig(ctx, c); err != nil {
 		return nil, fmt.Errorf("open the database: %w", err)
 	}
@@ -161,6 +163,7 @@ func (s *Store) disconnect() {
 	if s.lock != nil {
 		s.lock.release()
 	}
+	s.logs.close()
 	if sqlDB, err := s.db.DB(); err == nil {
 		_ = sqlDB.Close() // only gives connections back to the pool
 	}

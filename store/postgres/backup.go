@@ -22,34 +22,41 @@ func Dump(ctx context.Context, url string, w io.Writer) error {
 	return run(cmd, "back up the database")
 }
 
-// Restore replaces the whole content of the database behind url by a Dump, in one transaction. No server may use it meanwhile.
+// Restore replaces the whole content of the database behind url by a Dump, in one transaction: a damaged dump changes nothing.
+// No server may use it meanwhile.
 func Restore(ctx context.Context, url string, r io.Reader) error {
-	if err := empty(ctx, url); err != nil {
-		return err
-	}
-	cmd, err := client(ctx, url, "pg_restore", "--no-owner", "--no-privileges", "--single-transaction", "--exit-on-error")
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // ends psql without a commit when the script is not whole
+	script, err := client(ctx, url, "pg_restore", "--no-owner", "--no-privileges", "--exit-on-error", "--file=-")
 	if err != nil {
 		return err
 	}
-	c, err := pgx.ParseConfig(url)
+	psql, err := client(ctx, url, "psql", "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--output="+os.DevNull)
 	if err != nil {
-		return errors.New("the database's address cannot be read")
+		return err
 	}
-	cmd.Args = append(cmd.Args, "--dbname="+c.Database)
-	cmd.Stdin = r
-	return run(cmd, "restore the database")
-}
-
-func empty(ctx context.Context, url string) error {
-	c, err := pgx.Connect(ctx, url)
+	sql, err := psql.StdinPipe()
 	if err != nil {
-		return fmt.Errorf("connect to the database to restore: %w", err)
+		return fmt.Errorf("restore the database: %w", err)
 	}
-	defer func() { _ = c.Close(ctx) }()
-	if _, err := c.Exec(ctx, "DROP SCHEMA public CASCADE; CREATE SCHEMA public"); err != nil {
-		return fmt.Errorf("empty the database to restore: %w", err)
+	var complaints logTail
+	psql.Stderr = &complaints
+	if err := psql.Start(); err != nil {
+		return fmt.Errorf("restore the database: %w", err)
 	}
-	return nil
+	script.Stdin, script.Stdout = r, sql
+	_, err = io.WriteString(sql, "BEGIN;\nDROP SCHEMA public CASCADE;\nCREATE SCHEMA public;\n")
+	if err == nil {
+		err = run(script, "restore the database")
+	}
+	if err == nil {
+		_, err = io.WriteString(sql, "\nCOMMIT;\n")
+	}
+	_ = sql.Close() // without COMMIT the end of its input rolls back
+	if ended := psql.Wait(); ended != nil {
+		return fmt.Errorf("restore the database: %w: %s", ended, lastLine(complaints))
+	}
+	return err
 }
 
 // client prepares a client program; address and password go by environment, because every user of the machine can read arguments.

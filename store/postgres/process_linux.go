@@ -14,8 +14,13 @@ func (o owner) attributes() *syscall.SysProcAttr {
 	return a
 }
 
-// isPostgres says whether pid is a PostgreSQL process; a recycled pid is not.
+// isPostgres says whether pid is a running PostgreSQL process; a recycled pid and one that has ended and was not collected are not.
 func isPostgres(pid int) bool {
-	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/comm")
-	return err == nil && strings.HasPrefix(strings.TrimSpace(string(b)), "postgres")
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat") // "pid (name) state …"
+	if err != nil {
+		return false
+	}
+	_, rest, _ := strings.Cut(string(b), "(")
+	end := strings.LastIndex(rest, ") ")
+	return strings.HasPrefix(rest, "postgres") && end > 0 && end+2 < len(rest) && !strings.ContainsRune("ZX", rune(rest[end+2]))
 }
