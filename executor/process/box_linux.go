@@ -143,11 +143,13 @@ func (s *spawner) boot(b *box, p *pipes, conf *boxConf, plan *mountPlan) error {
 	if err != nil {
 		return err
 	}
-	if st == nil || !st.Ready || len(fds) != 2 {
+	if st == nil || !st.Ready || len(fds) < 2 {
 		closeFds(fds)
 		return errors.New("the box is not ready")
 	}
-	p.ours[fdAPI], p.ours[fdAWS] = fds[0], fds[1]
+	for i, letter := range []byte{fdAPI, fdAWS, fdDNS, fdDNSTCP}[:min(4, len(fds))] {
+		p.ours[letter] = fds[i]
+	}
 	if b.mntns, err = unix.Open("/proc/"+strconv.Itoa(b.pid)+"/ns/mnt", unix.O_RDONLY|unix.O_CLOEXEC, 0); err != nil {
 		return fmt.Errorf("open the box's mount namespace: %w", err)
 	}
@@ -233,6 +235,9 @@ func (s *spawner) bury(b *box) *runner.Exit {
 		b.mntns = -1
 	}
 	exit := b.exit(ws, usage)
+	if b.link >= 0 {
+		s.net.disconnect(b.link, b.name)
+	}
 	if b.cg != nil {
 		if err := b.cg.destroy(); err != nil {
 			s.log.Error("a box's cgroup stays", "box", b.name, "err", err)

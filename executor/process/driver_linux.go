@@ -312,11 +312,17 @@ type started struct {
 func (d *Driver) startOnce(ctx context.Context, spec runner.Spec) (*sandbox, error) {
 	q := &request{Op: opStart, Runtime: spec.Runtime, MemoryMB: spec.MemoryMB, EphemeralMB: spec.EphemeralMB,
 		Code: spec.Code, Layers: spec.Layers, Wrapper: spec.Wrapper, env: spec.Env}
+	if spec.Code != "" {
+		q.Network = &spec.Network
+	}
 	ch := make(chan started, 1)
 	go func() { // it must outlive ctx: a box that nobody waits for any more has to be ended
 		a, err := d.ask(context.WithoutCancel(ctx), q)
 		if err == nil {
 			a.box.id = spec.ID
+			if spec.Code != "" {
+				a.box.serveDNS(spec.Network)
+			}
 		}
 		ch <- started{a.box, err}
 	}()

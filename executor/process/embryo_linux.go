@@ -17,6 +17,7 @@ type embryo struct {
 	pid   int    // 0 before the start and after the end
 	pidfd int
 	cg    *boxCgroup
+	link  int // its number in the spawner's network; −1 for none
 }
 
 // nursery keeps a few embryos ready: starting this program takes 8 ms of processor time, which no function should wait for.
@@ -85,7 +86,7 @@ func (s *spawner) conceive() (*unborn, error) {
 	if err != nil {
 		return nil, err
 	}
-	u := &unborn{pipes: p, embryo: embryo{name: s.newName()}}
+	u := &unborn{pipes: p, embryo: embryo{name: s.newName(), link: -1}}
 	if s.cg != nil {
 		if u.cg, err = s.cg.make(u.name, embryoMB); err != nil {
 			return nil, errors.Join(err, p.close())
@@ -99,7 +100,11 @@ func (s *spawner) conceive() (*unborn, error) {
 		return nil, err
 	}
 	p.closeTheirs()
-	if err := s.note(&u.embryo); err != nil {
+	err = s.note(&u.embryo)
+	if err == nil && s.net != nil {
+		u.link, err = s.net.connect(u.pid)
+	}
+	if err != nil {
 		s.abort(u)
 		return nil, err
 	}

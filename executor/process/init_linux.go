@@ -62,7 +62,7 @@ func becomeRuntime(w *wire) error {
 	if err := bringUpLoopback(); err != nil {
 		return err
 	}
-	listeners, err := listenInside()
+	listeners, err := listenInside(conf.DNS)
 	if err != nil {
 		return err
 	}
@@ -292,16 +292,25 @@ func bringUpLoopback() error {
 }
 
 // listenInside opens the Runtime API's and the AWS endpoint's sockets in the box's own network namespace; the server accepts on them.
-func listenInside() ([]int, error) {
+func listenInside(dns bool) ([]int, error) {
+	type socket struct{ kind, port int }
+	list := []socket{{unix.SOCK_STREAM, 9001}, {unix.SOCK_STREAM, 9002}}
+	if dns {
+		list = append(list, socket{unix.SOCK_DGRAM, 53}, socket{unix.SOCK_STREAM, 53})
+	}
 	var fds []int
-	for _, port := range []int{9001, 9002} {
-		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	for _, s := range list {
+		fd, err := unix.Socket(unix.AF_INET, s.kind|unix.SOCK_CLOEXEC, 0)
 		if err != nil {
 			return nil, fmt.Errorf("listen inside: %w", err)
 		}
-		addr := &unix.SockaddrInet4{Port: port, Addr: [4]byte{127, 0, 0, 1}}
-		if err := errors.Join(unix.Bind(fd, addr), unix.Listen(fd, 128)); err != nil {
-			return nil, fmt.Errorf("listen on port %d inside: %w", port, err)
+		addr := &unix.SockaddrInet4{Port: s.port, Addr: [4]byte{127, 0, 0, 1}}
+		err = unix.Bind(fd, addr)
+		if err == nil && s.kind == unix.SOCK_STREAM {
+			err = unix.Listen(fd, 128)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("listen on port %d inside: %w", s.port, err)
 		}
 		fds = append(fds, fd)
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"kiln/executor/runner"
@@ -27,21 +28,23 @@ const (
 	maxPacket   = 4 + maxHeader + maxEnv
 	maxBoxes    = 2000
 	maxLayers   = 5
+	maxTargets  = 16
 	minMemoryMB = 32
 	maxMemoryMB = 32 << 10
 	maxTmpMB    = 10 << 10
 )
 
 type request struct {
-	Op          string   `json:"op"`
-	Seq         uint64   `json:"seq"`
-	Box         uint64   `json:"box,omitempty"`
-	Runtime     string   `json:"runtime,omitempty"`
-	MemoryMB    int      `json:"memory,omitempty"`
-	EphemeralMB int      `json:"tmp,omitempty"`
-	Code        string   `json:"code,omitempty"`
-	Layers      []string `json:"layers,omitempty"`
-	Wrapper     string   `json:"wrapper,omitempty"`
+	Op          string          `json:"op"`
+	Seq         uint64          `json:"seq"`
+	Box         uint64          `json:"box,omitempty"`
+	Runtime     string          `json:"runtime,omitempty"`
+	MemoryMB    int             `json:"memory,omitempty"`
+	EphemeralMB int             `json:"tmp,omitempty"`
+	Code        string          `json:"code,omitempty"`
+	Layers      []string        `json:"layers,omitempty"`
+	Wrapper     string          `json:"wrapper,omitempty"`
+	Network     *runner.Network `json:"network,omitempty"`
 	env         []string
 }
 
@@ -79,7 +82,9 @@ const (
 	fdFreezer = 'f'
 	fdCPU     = 'q'
 	fdTime    = 't'
-	maxFds    = 11
+	fdDNS     = 'd' // UDP
+	fdDNSTCP  = 'D'
+	maxFds    = 13
 )
 
 var (
@@ -106,6 +111,15 @@ func isWrapper(s string) bool {
 
 func only(s, set string) bool {
 	return strings.IndexFunc(s, func(r rune) bool { return !strings.ContainsRune(set, r) }) < 0
+}
+
+func validTargets(list []runner.Target) bool {
+	for _, t := range list {
+		if !t.Prefix.IsValid() || !t.Prefix.Addr().Is4() || t.Port == 0 || slices.ContainsFunc(never, t.Prefix.Overlaps) {
+			return false
+		}
+	}
+	return len(list) <= maxTargets
 }
 
 func encodeRequest(q *request) ([]byte, error) {
@@ -183,7 +197,7 @@ func (q *request) check() error {
 }
 
 func (q *request) checkBare() error {
-	if q.Runtime != "" || q.MemoryMB != 0 || q.EphemeralMB != 0 || q.Code != "" || len(q.Layers) > 0 || q.Wrapper != "" || len(q.env) > 0 {
+	if q.Runtime != "" || q.MemoryMB != 0 || q.EphemeralMB != 0 || q.Code != "" || len(q.Layers) > 0 || q.Wrapper != "" || len(q.env) > 0 || q.Network != nil {
 		return errPacket
 	}
 	return nil
@@ -207,6 +221,9 @@ func (q *request) checkLimits() error {
 		return errPacket
 	}
 	if q.Code != "" && !isDigest(q.Code) || len(q.Layers) > maxLayers {
+		return errPacket
+	}
+	if q.Network != nil && (q.Code == "" || !validTargets(q.Network.Targets)) {
 		return errPacket
 	}
 	for _, l := range q.Layers {

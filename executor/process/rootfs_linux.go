@@ -23,6 +23,7 @@ type boxConf struct {
 	Argv, Env  []string
 	Processes  int // RLIMIT_NPROC where no cgroup counts; 0 for none
 	CgroupRoot bool
+	DNS        bool // open the name server's sockets
 	Bare       bool // no channel and no records: the runtime speaks the Runtime API
 }
 

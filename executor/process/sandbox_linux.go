@@ -27,6 +27,7 @@ type sandbox struct {
 	pipes   map[byte]*os.File
 	meters  map[byte]*os.File
 	ls      map[byte]net.Listener
+	dns     net.PacketConn // on 127.0.0.1:53 inside; nil without a network
 
 	once   sync.Once
 	exited chan struct{}
@@ -68,7 +69,11 @@ func (b *sandbox) take(letter byte, fd int) (err error) {
 		f := os.NewFile(uintptr(fd), "channel")
 		defer f.Close()
 		b.ch, err = net.FileConn(f)
-	case fdAPI, fdAWS:
+	case fdDNS:
+		f := os.NewFile(uintptr(fd), "dns")
+		defer f.Close()
+		b.dns, err = net.FilePacketConn(f)
+	case fdAPI, fdAWS, fdDNSTCP:
 		f := os.NewFile(uintptr(fd), "listener")
 		defer f.Close()
 		b.ls[letter], err = net.FileListener(f)
@@ -168,6 +173,9 @@ func (b *sandbox) ended(e runner.Exit) {
 		for _, l := range b.ls {
 			l.Close()
 		}
+		if b.dns != nil {
+			b.dns.Close()
+		}
 		close(b.exited)
 		for _, f := range b.meters {
 			f.Close()
@@ -206,11 +214,19 @@ func (b *sandbox) Stop(ctx context.Context) error {
 
 // HandOver mounts the function's code, layers and /tmp, and lowers the memory limit. It works once.
 func (b *sandbox) HandOver(ctx context.Context, h runner.HandOver) error {
-	_, err := b.d.ask(ctx, &request{Op: opHandOver, Box: b.box, Code: h.Code, Layers: h.Layers, MemoryMB: h.MemoryMB, EphemeralMB: h.EphemeralMB})
+	_, err := b.d.ask(ctx, &request{Op: opHandOver, Box: b.box, Code: h.Code, Layers: h.Layers, MemoryMB: h.MemoryMB, EphemeralMB: h.EphemeralMB, Network: &h.Network})
 	if err != nil {
 		return fmt.Errorf("hand the sandbox over: %w", err)
 	}
+	b.serveDNS(h.Network)
 	return nil
+}
+
+// serveDNS begins to answer the box's questions; the sockets are closed with the box, which ends it.
+func (b *sandbox) serveDNS(allow runner.Network) {
+	if b.dns != nil && b.ls[fdDNSTCP] != nil {
+		newResolver(allow, b.d.opts.Log).serve(b.dns, b.ls[fdDNSTCP])
+	}
 }
 
 // cpuPeriod is the kernel's accounting period in microseconds.

@@ -48,6 +48,7 @@ type spawner struct {
 	codeDir int // the folder that holds the code folder
 	null    int
 	uid0    int
+	net     *network // nil: boxes reach nothing
 	token   string
 	names   atomic.Uint64
 	nursery *nursery      // nil until the probe has passed
@@ -140,7 +141,7 @@ func (s *spawner) prepare() error {
 	if s.cfg.Rung == runner.RungB {
 		s.miss("sandbox.needRoot")
 	}
-	s.miss("sandbox.noNetwork")
+	s.findNetwork()
 	go s.look(s.cfg, s.dataFd)
 	if err := s.probe(); err != nil {
 		return err
@@ -226,6 +227,23 @@ func (s *spawner) findCgroups() {
 	}
 	s.cg = cg
 	s.caps.Cgroups, s.caps.Freezer, s.caps.CPUQuota = cg.kind, cg.has("freezer"), cg.has("cpu")
+}
+
+func (s *spawner) findNetwork() {
+	if s.cfg.Rung != runner.RungA {
+		s.miss("sandbox.noNetwork")
+		return
+	}
+	n, err := newNetwork(s.cfg.State)
+	switch {
+	case errors.Is(err, errForwardingOff):
+		s.miss("sandbox.forwardingOff")
+	case err != nil:
+		s.log.Info("no network for functions", "err", err)
+		s.miss("sandbox.noNetwork")
+	default:
+		s.net, s.caps.Network = n, true
+	}
 }
 
 // cgroupName is the same for every spawner of a state folder.
@@ -405,6 +423,9 @@ func (s *spawner) endAll() {
 	}
 	s.booting.Wait()
 	s.closeNursery()
+	if s.net != nil {
+		s.net.close()
+	}
 	if s.scratch != nil {
 		s.scratch.close()
 	}

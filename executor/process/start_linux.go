@@ -45,7 +45,7 @@ func (s *spawner) life(b *box, q *request) {
 }
 
 func (p *pipes) list() (letters string, fds []int) {
-	for _, l := range []byte{fdChannel, fdRecords, fdStdout, fdStderr, fdAPI, fdAWS, fdUsage, fdPeak, fdFreezer, fdCPU, fdTime} {
+	for _, l := range []byte{fdChannel, fdRecords, fdStdout, fdStderr, fdAPI, fdAWS, fdUsage, fdPeak, fdFreezer, fdCPU, fdTime, fdDNS, fdDNSTCP} {
 		if fd, ok := p.ours[l]; ok && fd >= 0 {
 			letters += string(l)
 			fds = append(fds, fd)
@@ -140,12 +140,27 @@ func (s *spawner) bootBox(b *box, q *request, argv []string, extra *mountPlan, b
 	}
 	p.status.close()
 	p.status = nil
+	if err := s.admit(b, q); err != nil {
+		return nil, errors.Join(s.bootFailed(b, err), p.close())
+	}
 	if q.Code != "" { // it is a function's from the start: never handed over again
 		unix.Close(b.mntns)
 		b.mntns = -1
 	}
 	s.openMeters(b, p)
 	return p, nil
+}
+
+// admit opens the network of a box that is a function's.
+func (s *spawner) admit(b *box, q *request) error {
+	if s.net == nil || q.Code == "" || b.link < 0 {
+		return nil
+	}
+	var allow runner.Network
+	if q.Network != nil {
+		allow = *q.Network
+	}
+	return s.net.admit(b.link, b.name, allow)
 }
 
 func (s *spawner) openMeters(b *box, p *pipes) {
@@ -184,7 +199,7 @@ func (s *spawner) cgroupMB(memoryMB, tmpMB int) int {
 
 // planBox is what every box has, whatever runs in it.
 func (s *spawner) planBox(b *box, q *request, plan *mountPlan) (*boxConf, error) {
-	conf := &boxConf{Root: filepath.Join(s.cfg.State, "root"), UID: b.uid, ShownUID: b.uid, Links: s.tree.links, CgroupRoot: s.cg != nil}
+	conf := &boxConf{DNS: s.net != nil, Root: filepath.Join(s.cfg.State, "root"), UID: b.uid, ShownUID: b.uid, Links: s.tree.links, CgroupRoot: s.cg != nil}
 	if s.cfg.Rung == runner.RungB {
 		conf.UID, conf.ShownUID = 0, boxUserID
 	}
@@ -281,5 +296,8 @@ func (s *spawner) handOver(q *request) error {
 	err := s.hops.mountIn(b.mntns, plan)
 	unix.Close(b.mntns)
 	b.mntns = -1
-	return err
+	if err != nil {
+		return err
+	}
+	return s.admit(b, q)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/netip"
 	"time"
 
 	"kiln/lambda"
@@ -41,9 +42,10 @@ type Spec struct {
 	EphemeralMB int    // size of /tmp
 	// Code and Layers are set for a cold start (provided runtimes, an exec wrapper, NODE_* in the environment):
 	// the code is mounted before the runtime starts, with Env in its environment. Empty: a pre-booted sandbox.
-	Code   string   // SHA-256 of the package, lower-case hex
-	Layers []string // the same of each layer, lowest first
-	Env    []string // NAME=value, only with Code; ≤ 64 KiB together
+	Code    string   // SHA-256 of the package, lower-case hex
+	Layers  []string // the same of each layer, lowest first
+	Env     []string // NAME=value, only with Code; ≤ 64 KiB together
+	Network Network  // with Code
 	// Wrapper is AWS_LAMBDA_EXEC_WRAPPER, a path inside the sandbox under /opt or /var/task; "" for none.
 	Wrapper string
 }
@@ -54,6 +56,20 @@ type HandOver struct {
 	Layers      []string
 	MemoryMB    int // the function's own limit, at most the Spec's
 	EphemeralMB int
+	Network     Network
+}
+
+// Network is what a function may reach where the driver has a network (Capabilities.Network): the internet, and single targets in private
+// ranges that its owner opened. The zero value is the internet alone. A pre-booted sandbox reaches nothing.
+type Network struct {
+	Closed  bool     `json:"closed,omitempty"` // not the internet
+	Targets []Target `json:"targets,omitempty"`
+}
+
+// Target is a TCP port on IPv4 addresses. Loopback, link-local and multicast addresses and Kiln's own are refused.
+type Target struct {
+	Prefix netip.Prefix `json:"prefix"`
+	Port   uint16       `json:"port"`
 }
 
 // Exit says how a sandbox ended.
