@@ -212,3 +212,12 @@ type LogStream struct {
 	Name        string
 	First, Last time.Time
 }
+
+// LayerFilter chooses and pages layers by name, or one layer's versions by number.
+type LayerFilter struct {
+	Runtime      string // "" for all
+	Architecture string
+	After        string // layers: the last name of the page before
+	Before       int64  // versions: numbers below; 0 starts at the newest
+	Limit        int    // at most 1,000; 0 means 50
+}

@@ -66,15 +66,9 @@ func (s *Store) LayerVersion(ctx context.Context, layer string, number int64) (*
 }
 
 // LayerFilter chooses and pages layers by name, or one layer's versions by number.
-type LayerFilter struct {
-	Runtime      string // "" for all
-	Architecture string
-	After        string // layers: the last name of the page before
-	Before       int64  // versions: numbers below; 0 starts at the newest
-	Limit        int    // at most 1,000; 0 means 50
-}
+type LayerFilter = lambda.LayerFilter
 
-func (f *LayerFilter) where(q *gorm.DB) *gorm.DB {
+func layersWhere(f *LayerFilter, q *gorm.DB) *gorm.DB {
 	if f.Runtime != "" {
 		q = q.Where("jsonb_exists(runtimes, ?)", clean(f.Runtime))
 	}
@@ -88,7 +82,7 @@ func (f *LayerFilter) where(q *gorm.DB) *gorm.DB {
 func (s *Store) Layers(ctx context.Context, f LayerFilter) ([]lambda.LayerVersion, error) {
 	var rows []layerVersionRow
 	err := s.read(ctx, "list layers", func(db *gorm.DB) error {
-		return f.where(db.Select("DISTINCT ON (layer) *")).Where("layer > ?", clean(f.After)).Order("layer, number DESC").Find(&rows).Error
+		return layersWhere(&f, db.Select("DISTINCT ON (layer) *")).Where("layer > ?", clean(f.After)).Order("layer, number DESC").Find(&rows).Error
 	})
 	return mapTo(rows, (*layerVersionRow).domain), err
 }
@@ -97,7 +91,7 @@ func (s *Store) Layers(ctx context.Context, f LayerFilter) ([]lambda.LayerVersio
 func (s *Store) LayerVersions(ctx context.Context, layer string, f LayerFilter) ([]lambda.LayerVersion, error) {
 	var rows []layerVersionRow
 	err := s.read(ctx, "list layer versions", func(db *gorm.DB) error {
-		q := f.where(db).Where("layer = ?", clean(layer))
+		q := layersWhere(&f, db).Where("layer = ?", clean(layer))
 		if f.Before > 0 {
 			q = q.Where("number < ?", f.Before)
 		}
