@@ -10,7 +10,7 @@ import (
 )
 
 // Template is a function to begin with, which works as it is. Its name and description are the catalogue's
-// "template.<ID>.name" and "template.<ID>.description".
+// "template.<ID>" and "template.<ID>.sub".
 type Template struct {
 	ID      string
 	Runtime string // the one it is written for; a near version of the same runtime runs it too

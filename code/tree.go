@@ -178,8 +178,13 @@ func (a *archive) merge(changed map[string]lambda.DraftFile) ([]byte, error) {
 
 func mergeOne(w *zip.Writer, old *entry, path string, d lambda.DraftFile, isChanged bool) error {
 	switch {
+	case !isChanged && old.mode.IsDir():
+		return writeFolder(w, path)
 	case !isChanged:
-		return w.Copy(old.file)
+		if err := w.Copy(old.file); err != nil {
+			return old.damaged(err)
+		}
+		return nil
 	case d.Deleted:
 		return nil
 	case old != nil && old.mode.IsRegular():
@@ -200,6 +205,14 @@ func writeFile(w *zip.Writer, path string, mode uint32, data []byte) error {
 		return lambda.E(lambda.Invalid, "zip.name", "path", path).Because(err)
 	}
 	_, err = f.Write(data)
+	return err
+}
+
+// writeFolder makes a folder's entry anew: nothing of the old one was ever read.
+func writeFolder(w *zip.Writer, path string) error {
+	h := &zip.FileHeader{Name: path + "/"}
+	h.SetMode(fs.ModeDir | 0o755)
+	_, err := w.CreateHeader(h)
 	return err
 }
 

@@ -259,3 +259,38 @@ func (d drains) Drain(keep func(lambda.Digest) bool) {
 	d.to <- keep
 	d.FakeRunner.Drain(keep)
 }
+
+// BenchmarkAsyncAtLowRate is the time from the call to the run of a queued event, one at a time.
+func BenchmarkAsyncAtLowRate(b *testing.B) {
+	s := storetest.New(b)
+	code, err := s.PutCode(b.Context(), strings.NewReader("code"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	if _, err := s.CreateFunction(b.Context(), kim, lambda.NewFunction{Name: "f", Code: code,
+		Config: lambda.Config{Runtime: "nodejs22.x", Handler: "index.handler", Role: "arn:aws:iam::000000000000:role/kiln-default"}}); err != nil {
+		b.Fatal(err)
+	}
+	ran := make(chan struct{}, 1)
+	e := executor.New(executor.Options{Source: s, Queue: s, Recorder: &ledger{}, Runner: &executortest.FakeRunner{Handle: func(context.Context, executor.Assignment) (executor.Outcome, error) {
+		ran <- struct{}{}
+		return executor.Outcome{}, nil
+	}}})
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- e.Run(ctx) }()
+	var accepted, total time.Duration
+	for b.Loop() {
+		from := time.Now()
+		if _, err := e.InvokeAsync(ctx, lambda.Invocation{Function: "f"}); err != nil {
+			b.Fatal(err)
+		}
+		accepted += time.Since(from)
+		<-ran
+		total += time.Since(from)
+	}
+	b.ReportMetric(float64(accepted.Microseconds())/float64(b.N), "µs-to-accept")
+	b.ReportMetric(float64(total.Microseconds())/float64(b.N), "µs-to-run")
+	cancel()
+	<-ended
+}
