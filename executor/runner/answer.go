@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"kiln/executor"
@@ -82,6 +83,9 @@ func (f *failure) text(requestID string) string {
 	}
 	return f.message
 }
+
+// logText is the failure in the log, where the request id is known anyway.
+func (f *failure) logText() string { return strings.TrimPrefix(f.message, idPlace) }
 
 func (f *failure) payload(requestID string) []byte {
 	b, _ := json.Marshal(errorObject{Type: f.errorType, Message: f.text(requestID)}) // two strings

@@ -258,8 +258,11 @@ func (t *tail) bytes() []byte {
 
 const awsTime = "2006-01-02T15:04:05.000Z"
 
-// awsPrefix is what AWS's runtimes write before a record's text.
+// awsPrefix is what AWS and its runtimes write before a record's text.
 func awsPrefix(family runtimes.Family, l *lambda.LogLine) string {
+	if l.Stream == lambda.StreamSystem {
+		return l.At.UTC().Format(awsTime) + " " + l.RequestID + " "
+	}
 	if l.Stream != lambda.StreamRecord || len(l.Text) > 0 && l.Text[0] == '{' {
 		return ""
 	}

@@ -62,21 +62,9 @@ func (w *worker) report(inv *invocation, v *verdict, took time.Duration, t *tail
 	}
 	out := v.outcome(w.pool.run, inv.Assignment, rep)
 	if t != nil {
-		if v.failure != nil {
-			t.write(failureLine(inv.started.Add(took), inv.RequestID, v.failure))
-		}
 		out.LogTail = t.finish(&out.Report)
 	}
 	return out
-}
-
-// failureLine is what AWS writes into the log about a run that it ended itself.
-func failureLine(at time.Time, requestID string, f *failure) string {
-	if f.status == lambda.StatusTimeout {
-		text := f.text(requestID)
-		return at.UTC().Format(awsTime) + " " + requestID + " " + text[len(idPlace)-2+len(requestID):] + "\n"
-	}
-	return f.text(requestID) + "\n"
 }
 
 // outcome fills what every outcome has.

@@ -63,7 +63,6 @@ func (o Options) withDefaults() Options {
 // workers wait.
 type Runner struct {
 	Options
-	caps   Capabilities
 	wake   chan struct{} // tells Tend that there is something to look after
 	boots  chan struct{} // slots for boots that run at the same time
 	life   context.Context
@@ -81,6 +80,7 @@ type Runner struct {
 	waiting   int   // queued runs
 	chilling  bool  // Tend will look for workers to freeze
 	looking   bool  // Tend will look at the queues
+	warmed    bool  // the first runtimes are on their shelves
 	offCPU    int   // running workers that wait for something, at the last look
 	usedMB    int64 // measured at the last look, and an estimate for what has started since
 	evicting  int   // workers that end to make room
@@ -92,7 +92,7 @@ var _ executor.Runner = (*Runner)(nil)
 // New makes a Runner. The driver's left-overs are ended by Tend before anything is booted ahead.
 func New(o Options) *Runner {
 	o = o.withDefaults()
-	r := &Runner{Options: o, caps: o.Driver.Capabilities(), wake: make(chan struct{}, 1), boots: make(chan struct{}, max(o.Cores, 1)),
+	r := &Runner{Options: o, wake: make(chan struct{}, 1), boots: make(chan struct{}, max(o.Cores, 1)),
 		pools: map[lambda.Digest]*pool{}, shelves: map[shelfKey]*shelf{}, processes: map[*process]struct{}{}, handOver: average{value: 3 * time.Millisecond}}
 	r.life, r.end = context.WithCancel(context.Background())
 	return r
@@ -120,17 +120,18 @@ func (r *Runner) Run(ctx context.Context, a executor.Assignment) (executor.Outco
 
 // Capacity is what is held and used now.
 func (r *Runner) Capacity() executor.Capacity {
+	caps := r.Driver.Capabilities()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	c := executor.Capacity{Running: r.running, Queued: r.waiting, MemoryMB: r.usedMB, MemoryMaxMB: r.MemoryMB, Rung: string(r.caps.Rung)}
+	c := executor.Capacity{Running: r.running, Queued: r.waiting, MemoryMB: r.usedMB, MemoryMaxMB: r.MemoryMB, Rung: string(caps.Rung)}
 	for _, p := range r.pools {
 		c.Workers += p.running + len(p.idle)
 	}
 	for _, s := range r.shelves {
 		c.PreBooted += len(s.ready)
 	}
-	if r.caps.Rung == RungD {
-		c.Reason = reasonOf(r.caps)
+	if caps.Rung == RungD {
+		c.Reason = reasonOf(caps)
 	}
 	return c
 }
@@ -198,8 +199,8 @@ func (r *Runner) poolOf(ctx context.Context, d lambda.Digest) (*pool, error) {
 	if p != nil {
 		return p, nil
 	}
-	if r.caps.Rung == RungD {
-		return nil, lambda.E(lambda.Unavailable, reasonOf(r.caps))
+	if caps := r.Driver.Capabilities(); caps.Rung == RungD {
+		return nil, lambda.E(lambda.Unavailable, reasonOf(caps))
 	}
 	run, err := r.Provider.Revision(ctx, d)
 	if err != nil {

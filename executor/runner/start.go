@@ -78,6 +78,11 @@ func (p *process) end() {
 func (r *Runner) start(p *pool, trigger string) {
 	began := time.Now()
 	w, failed, err := r.makeWorker(p, trigger)
+	if err != nil && lambda.KindOf(err) == lambda.Internal && r.life.Err() == nil {
+		// A pre-booted sandbox may have died with its spawner a moment ago; a fresh one is another matter.
+		r.Log.Warn("start a worker: trying once more", "function", p.run.Function, "error", err)
+		w, failed, err = r.makeWorker(p, trigger)
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	p.starting--
@@ -129,12 +134,11 @@ func (r *Runner) makeWorker(p *pool, trigger string) (*worker, *initFailure, err
 	}
 	env := environment(run, p.runtime, identity{stream: w.stream, creds: creds, region: r.Region, api: "127.0.0.1:9001", aws: r.awsEndpoint()})
 	words := &tail{}
-	began := time.Now()
+	start := w.takeOver
 	if p.cold {
-		err = w.startCold(ctx, env, trigger, words)
-	} else {
-		began, err = w.takeOver(ctx, env, trigger, words)
+		start = w.startCold
 	}
+	began, err := start(ctx, env, trigger, words)
 	if err == nil {
 		w.init = time.Since(began)
 		err = w.box.throttle(milliCPU(run.MemoryMB))
@@ -152,7 +156,7 @@ func (r *Runner) makeWorker(p *pool, trigger string) (*worker, *initFailure, err
 
 // awsEndpoint is where functions reach Kiln's AWS endpoint; "" on rungs that have none.
 func (r *Runner) awsEndpoint() string {
-	if r.caps.Rung == RungA || r.caps.Rung == RungB {
+	if rung := r.Driver.Capabilities().Rung; rung == RungA || rung == RungB {
 		return "http://127.0.0.1:9002"
 	}
 	return ""
@@ -173,8 +177,8 @@ func (w *worker) endFailed(err error, began time.Time, words *tail) *initFailure
 			w.r.Log.Error("stop a sandbox", "sandbox", w.box.ID(), "error", err)
 		}
 		w.output.close()
-		w.output.end()
-		w.r.starts.Go(w.end)
+		defer w.r.starts.Go(w.end)
+		defer w.output.end()
 	}
 	e, ok := errors.AsType[*errInit](err)
 	if !ok {
@@ -182,6 +186,9 @@ func (w *worker) endFailed(err error, began time.Time, words *tail) *initFailure
 	}
 	if e.failure == nil && e.payload == nil { // the process went away
 		e.failure = exited(w.box.exit())
+	}
+	if w.process != nil && e.failure != nil {
+		w.output.say(lambda.LevelError, e.failure.logText())
 	}
 	return &initFailure{errInit: *e, worker: w.stream, began: began, took: time.Since(began), words: words.bytes(), peakMB: w.peak()}
 }
@@ -206,21 +213,22 @@ func (w *worker) begin(trigger string, words *tail) {
 	}
 }
 
-// startCold boots a sandbox with the code and the environment in it.
-func (w *worker) startCold(ctx context.Context, env map[string]string, trigger string, words *tail) error {
+// startCold boots a sandbox with the code and the environment in it; began is when that started, after the wait for a place to boot.
+func (w *worker) startCold(ctx context.Context, env map[string]string, trigger string, words *tail) (began time.Time, err error) {
 	p, r := w.pool, w.pool.r
 	spec := Spec{Runtime: p.runtime.Name, MemoryMB: p.run.MemoryMB, EphemeralMB: p.run.EphemeralMB, Code: p.run.Code.SHA256, Layers: layersOf(p.run), Env: pairs(env), Wrapper: p.run.Env[wrapperName]}
 	release, err := r.bootSlot(ctx)
+	began = time.Now()
 	if err != nil {
-		return err
+		return began, err
 	}
 	defer release()
 	w.process, err = r.launch(ctx, spec)
 	if errors.Is(err, ErrNoEntrypoint) {
-		return &errInit{failure: noEntrypoint()}
+		return began, &errInit{failure: noEntrypoint()}
 	}
 	if err != nil {
-		return err
+		return began, err
 	}
 	if p.runtime.Family == runtimes.Provided && w.channel != nil { // a driver may give one to every sandbox
 		w.channel.conn.Close()
@@ -230,12 +238,12 @@ func (w *worker) startCold(ctx context.Context, env map[string]string, trigger s
 	w.output.start()
 	limit := time.Now().Add(r.InitLimit)
 	if p.runtime.Family == runtimes.Provided {
-		return w.awaitProvided(limit)
+		return began, w.awaitProvided(limit)
 	}
 	if err := w.channel.awaitBoot(limit); err != nil {
-		return r.initError(err)
+		return began, r.initError(err)
 	}
-	return w.load(env, limit)
+	return began, w.load(env, limit)
 }
 
 func (w *worker) awaitProvided(limit time.Time) error {

@@ -22,14 +22,9 @@ func (r *Runner) Tend(ctx context.Context) error {
 	if err := r.Driver.Reap(ctx); err != nil {
 		return fmt.Errorf("end the sandboxes of an earlier server: %w", err)
 	}
-	if r.caps.Rung != RungD {
-		r.mu.Lock()
-		r.warmFirst()
-		r.mu.Unlock()
-	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	measured := time.Now()
+	measured := time.Time{}
 	for {
 		select {
 		case <-ctx.Done():
@@ -143,7 +138,12 @@ func (w *worker) isOff(now time.Time) bool {
 
 // measure counts memory, lets shelves follow demand, and ends what nobody uses.
 func (r *Runner) measure(now time.Time) {
+	runs := r.Driver.Capabilities().Rung != RungD
 	r.mu.Lock()
+	if runs && !r.warmed { // perhaps later than the start: an owner may accept a lower rung
+		r.warmed = true
+		r.warmFirst()
+	}
 	list := make([]*process, 0, len(r.processes))
 	for p := range r.processes {
 		list = append(list, p)

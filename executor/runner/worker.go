@@ -63,6 +63,7 @@ func (w *worker) run(a executor.Assignment) executor.Outcome {
 	v := verdict{answer: ans}
 	if err != nil {
 		v.failure = w.fail(err, inv)
+		w.output.say(lambda.LevelError, v.failure.logText())
 	}
 	w.output.end()
 	out := w.report(inv, &v, took, t)
