@@ -7,6 +7,7 @@ import (
 
 	"kiln/executor"
 	"kiln/executor/executortest"
+	"kiln/executor/runtimes"
 	"kiln/lambda"
 )
 
@@ -27,5 +28,22 @@ func TestFakeRunnerKeepsTheContract(t *testing.T) {
 			behaviours[d] = behaviour
 			return d
 		}}
+	})
+}
+
+func TestProcessesKeepTheDriversContract(t *testing.T) {
+	set := runtimes.Discover(t.Context(), t.TempDir())
+	rt, _, err := set.Resolve("python3.11")
+	if err != nil {
+		t.Skip(err)
+	}
+	executortest.TestDriver(t, func(t *testing.T) *executortest.DriverBed {
+		boots := t.TempDir()
+		if err := runtimes.WriteBootstraps(boots); err != nil {
+			t.Fatal(err)
+		}
+		p := executortest.NewProvider(t, "")
+		return &executortest.DriverBed{Driver: &executortest.Processes{Code: p.Dir, Boots: boots, Runtimes: set}, Runtime: rt.Name,
+			Package: func(files map[string]string) string { return p.Package(t, files) }}
 	})
 }

@@ -59,8 +59,8 @@ func newStand(t testing.TB, change func(*runner.Options)) *stand {
 	return s
 }
 
-// newSandboxStand is a runner over the real sandbox, on the best rung of this machine.
-func newSandboxStand(t testing.TB) *stand {
+// newSandbox is the real sandbox driver on the best rung of this machine, and its code folder.
+func newSandbox(t testing.TB) (*process.Driver, string) {
 	t.Helper()
 	data, err := os.MkdirTemp("", "kiln-runner-")
 	if err != nil {
@@ -84,9 +84,28 @@ func newSandboxStand(t testing.TB) *stand {
 	if c := d.Capabilities(); c.Rung == runner.RungD {
 		t.Skipf("no sandbox here: %+v", c.Missing)
 	}
-	s := &stand{Provider: executortest.NewProvider(t, filepath.Join(data, "code"))}
+	return d, filepath.Join(data, "code")
+}
+
+// newSandboxStand is a runner over the real sandbox.
+func newSandboxStand(t testing.TB) *stand {
+	t.Helper()
+	d, code := newSandbox(t)
+	s := &stand{Provider: executortest.NewProvider(t, code)}
 	s.serve(t, runner.Options{Driver: d, Provider: s.Provider, Sink: s.Provider, Runtimes: machine, Log: slog.New(slog.DiscardHandler)})
 	return s
+}
+
+func TestTheSandboxKeepsTheDriversContract(t *testing.T) {
+	d, code := newSandbox(t)
+	rt, _, err := machine.Resolve("python3.11")
+	if err != nil {
+		t.Skip(err)
+	}
+	p := executortest.NewProvider(t, code)
+	executortest.TestDriver(t, func(t *testing.T) *executortest.DriverBed {
+		return &executortest.DriverBed{Driver: d, Runtime: rt.Name, Isolated: true, Package: func(files map[string]string) string { return p.Package(t, files) }}
+	})
 }
 
 // serve starts the runner and ends it with the test.
