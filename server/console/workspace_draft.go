@@ -134,7 +134,8 @@ type stateJSON struct {
 	CodeChanged bool       `json:"codeChanged"`
 	Files       []fileJSON `json:"files"`
 	Draft       *draftJSON `json:"draft"`
-	History     string     `json:"history"`
+	History     string     `json:"history"`    // rendered
+	HistoryAll  string     `json:"historyAll"` // the text of the link to all of it
 }
 
 // workspaceState answers what stands now; ?base=N also says whether the code differs from that of revision N.
@@ -163,7 +164,7 @@ func (c *Console) stateOf(ctx context.Context, b *bench) (stateJSON, error) {
 	s := stateJSON{Revision: b.fn.Revision, By: b.fn.UpdatedBy, At: b.fn.UpdatedAt, Draft: b.draftJSON(&room), Files: b.filesJSON("", &room)}
 	var html bytes.Buffer
 	err := web.HistoryRows(b.history).Render(ctx, &html)
-	s.History = html.String()
+	s.History, s.HistoryAll = html.String(), web.T(ctx, "ws.history.all", "n", b.history.Total)
 	return s, err
 }
 

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -275,6 +276,19 @@ func (r *testRuns) get(id string) *testRun {
 	return r.byID[id]
 }
 
+// recent are the reports of a function's finished runs, the newest last; the database learns of them a moment later.
+func (r *testRuns) recent(function int64) []lambda.Report {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var out []lambda.Report
+	for _, id := range r.order {
+		if t := r.byID[id]; t.fn.ID == function && t.isDone() && t.err == nil {
+			out = append(out, t.result.Report)
+		}
+	}
+	return out
+}
+
 func (r *testRuns) finished(t *testRun) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -467,6 +481,7 @@ func (c *Console) earlierRuns(e echo.Context) error {
 	if err != nil {
 		return err
 	}
+	reports = newest(append(reports, c.tests.recent(fn.ID)...), mostEarlier)
 	out := make([]earlierJSON, 0, len(reports))
 	for _, r := range reports {
 		label := web.Of(ctx).Locale.Millis(r.Duration) + " ms"
@@ -479,6 +494,18 @@ func (c *Console) earlierRuns(e echo.Context) error {
 		out = append(out, earlierJSON{RequestID: r.RequestID, At: r.AcceptedAt, Label: label, Failed: r.Status != lambda.StatusOK})
 	}
 	return e.JSON(http.StatusOK, out)
+}
+
+// newest are the n newest reports, each request once.
+func newest(all []lambda.Report, n int) []lambda.Report {
+	slices.SortStableFunc(all, func(a, b lambda.Report) int { return b.AcceptedAt.Compare(a.AcceptedAt) })
+	seen := map[string]bool{}
+	all = slices.DeleteFunc(all, func(r lambda.Report) bool {
+		twice := seen[r.RequestID]
+		seen[r.RequestID] = true
+		return twice
+	})
+	return all[:min(n, len(all))]
 }
 
 // runForm runs an event without JavaScript and answers with the whole page.

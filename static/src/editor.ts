@@ -30,11 +30,24 @@ export function separatorOf(text: string): string {
   return crlf > 0 && crlf === (text.match(/\n/g)?.length ?? 0) && crlf === (text.match(/\r/g)?.length ?? 0) ? "\r\n" : "\n";
 }
 
+// overSelection takes what is typed over a selection before the browser does: its own editing would leave style attributes behind,
+// which the style policy refuses and reports.
+const overSelection = EditorView.domEventHandlers({
+  beforeinput(e, view) {
+    const { main } = view.state.selection, text = e.data;
+    if (e.inputType !== "insertText" || text === null || view.composing || main.empty || view.state.readOnly) return false;
+    const insert = () => view.state.update(view.state.replaceSelection(text), { userEvent: "input.type", scrollIntoView: true });
+    const handlers = view.state.facet(EditorView.inputHandler);
+    if (!handlers.some((handle) => handle(view, main.from, main.to, text, insert))) view.dispatch(insert());
+    return true;
+  },
+});
+
 function basics(shared: Shared): Extension {
   return [
     EditorView.cspNonce.of(shared.nonce),
     EditorState.phrases.of(shared.phrases),
-    keymap.of(shared.keys),
+    keymap.of(shared.keys), overSelection,
     lineNumbers(), highlightActiveLineGutter(), highlightSpecialChars(), history(), drawSelection(), dropCursor(),
     EditorState.allowMultipleSelections.of(true), indentOnInput(), bracketMatching(), closeBrackets(), rectangularSelection(),
     crosshairCursor(), highlightActiveLine(), highlightSelectionMatches({ minSelectionLength: 2 }), search({ top: true }), theme,

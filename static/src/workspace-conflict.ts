@@ -1,17 +1,13 @@
 // When two hands write: another tab saved the draft, or somebody deployed below it. Nothing is lost until the person has chosen.
 import type { Say } from "./editor-marks";
 import { h, icon, one } from "./workspace-dom";
-import type { DraftFile, DraftInfo, FileInfo } from "./workspace-project";
-import type { Workspace } from "./workspace";
+import type { DraftFile, FileInfo } from "./workspace-project";
+import type { Deployed, Workspace } from "./workspace";
 
-interface State {
-  revision: number;
+interface State extends Deployed {
   by: string;
   at: string;
   codeChanged: boolean; // between the draft's base and the deployed revision
-  files: FileInfo[];
-  draft: DraftInfo | null;
-  history: string;
 }
 
 interface Choice {
@@ -31,6 +27,14 @@ export class Conflicts {
 
   clear() {
     one("#ws-banner").replaceChildren();
+  }
+
+  // leftover: a killed tab left work, but the draft was saved since.
+  leftover(at: string, use: () => void) {
+    this.banner("warn", this.say("js.ws.leftover", { at: this.page.clock(at) }), [
+      { label: this.say("js.ws.leftover.use"), run: () => (this.clear(), use()) },
+      { label: this.say("js.ws.leftover.drop"), run: () => this.clear() },
+    ]);
   }
 
   private state(): Promise<State> {
@@ -94,7 +98,7 @@ export class Conflicts {
   // moveUp puts the draft on top of the deployed revision; its own files win.
   private async moveUp(state: State) {
     this.clear();
-    this.page.setRevision(state.revision, state.history);
+    this.page.setRevision(state);
     this.page.project.rebase(state.files);
     const mine = this.page.project.changed().map((e) => e.path);
     await this.page.saver.idle();

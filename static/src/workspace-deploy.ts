@@ -4,15 +4,7 @@ import { notice } from "./page";
 import { ApiError } from "./workspace-api";
 import { ask, one } from "./workspace-dom";
 import type { Saved } from "./workspace-draft";
-import type { DraftInfo, FileInfo } from "./workspace-project";
-import type { Workspace } from "./workspace";
-
-interface Deployed {
-  revision: number;
-  history: string; // the list of revisions, rendered by the server
-  files: FileInfo[];
-  draft: DraftInfo | null;
-}
+import type { Deployed, Workspace } from "./workspace";
 
 export class Deployer {
   private busy = false;
@@ -78,7 +70,7 @@ export class Deployer {
   private async took(done: Deployed) {
     const { page } = this;
     const before = new Map(page.project.changed().map((e) => [e.path, page.project.change(e.path)]));
-    page.setRevision(done.revision, done.history);
+    page.setRevision(done);
     page.project.rebase(done.files);
     const later = [...before].filter(([p]) => page.project.status(p) !== "" && page.saver.unsaved(p)).map(([p]) => p);
     page.project.reset(done.files, { base: done.revision, seq: 0, savedAt: "", files: later.map((p) => before.get(p)!) });

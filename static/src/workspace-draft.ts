@@ -12,7 +12,7 @@ export interface Saved {
 
 // DraftEvents tell the page how it stands; conflict means that another tab saved first.
 export interface DraftEvents {
-  saving(): void;
+  unsaved(): void;
   saved(s: Saved): void;
   away(): void;
   refused(e: ApiError): void;
@@ -33,6 +33,7 @@ export class DraftSaver {
   private timer = 0;
   private firstTouch = 0;
   private localTimer = 0;
+  private local = true; // the browser's storage holds what is unsaved
   private retry = 0;
   private blocked = false;
   private current: Promise<boolean> | null = null;
@@ -56,6 +57,12 @@ export class DraftSaver {
     return this.dirty.size > 0 || this.sending !== null;
   }
 
+  // atRisk says that leaving now could lose something: the server is away or refuses, or the browser's storage took nothing.
+  // Otherwise the closing page still sends what is left, and the next one finds it in the storage.
+  atRisk(): boolean {
+    return this.pending() && (this.retry > 0 || this.blocked || !this.local);
+  }
+
   // stuck says that the person must choose first which draft goes on.
   stuck(): boolean {
     return this.blocked;
@@ -68,6 +75,7 @@ export class DraftSaver {
   // touched says that a file changed.
   touched(path: string) {
     this.dirty.add(path);
+    this.events.unsaved();
     if (!this.localTimer) this.localTimer = window.setTimeout(() => this.keepLocally(), localPause);
     const now = performance.now();
     this.firstTouch ||= now;
@@ -126,7 +134,6 @@ export class DraftSaver {
     if (this.blocked) return false;
     if (this.sending || !this.dirty.size) return !this.sending;
     const files = this.take();
-    this.events.saving();
     try {
       const saved = await this.api.put<Saved>("draft", { base: this.base, seq: this.seq, files });
       this.settle(saved);
@@ -187,9 +194,11 @@ export class DraftSaver {
     try {
       if (!paths.size) return localStorage.removeItem(this.storageKey);
       const files = [...paths].map((p) => this.project.change(p)).filter((f): f is DraftFile => !!f);
-      const kept: Kept = { base: this.base, seq: this.seq, at: Date.now(), files };
+      const kept: Kept = { base: this.base, seq: this.seq, sending: this.sending !== null, at: Date.now(), files };
       localStorage.setItem(this.storageKey, JSON.stringify(kept));
+      this.local = true;
     } catch {
+      this.local = false;
       // Storage is full or forbidden: the server's copy and the leave guard remain.
     }
   }
@@ -207,6 +216,7 @@ export class DraftSaver {
 export interface Kept {
   base: number;
   seq: number;
+  sending: boolean; // a save was under way, so that the server may be one further
   at: number;
   files: DraftFile[];
 }

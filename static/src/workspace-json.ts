@@ -1,4 +1,5 @@
 // JSON as text: laid out without touching a value (a number that JavaScript cannot hold stays as it is), and where it is broken.
+import { jsonLanguage } from "@codemirror/lang-json";
 
 // pretty lays JSON out with two spaces; null when the text is not JSON.
 export function pretty(text: string): string | null {
@@ -62,11 +63,22 @@ export function brokenAt(text: string): Broken | null {
     JSON.parse(text);
     return null;
   } catch (e) {
-    const m = /position (\d+)/.exec(String(e));
-    const offset = m ? Number(m[1]) : text.trimEnd().length;
+    const said = /position (\d+)/.exec(String(e)); // engines do not always say it
+    const offset = said ? Number(said[1]) : firstError(text) ?? text.trimEnd().length;
     const before = text.slice(0, offset).split("\n");
     return { offset, line: before.length, column: before.at(-1)!.length + 1 };
   }
+}
+
+function firstError(text: string): number | null {
+  let at: number | null = null;
+  jsonLanguage.parser.parse(text).iterate({
+    enter(node) {
+      if (at === null && node.type.isError) at = node.from;
+      return at === null;
+    },
+  });
+  return at;
 }
 
 const token = /("(?:[^"\\]|\\.)*")(\s*:)?|(-?\d[\d.eE+-]*|true|false|null)|([{}[\],])/g;

@@ -29,6 +29,10 @@ export class Tree {
     list.setAttribute("role", "tree");
     list.addEventListener("keydown", (e) => this.key(e));
     list.addEventListener("click", (e) => this.click(e));
+    list.addEventListener("focusin", (e) => {
+      const a = this.rowAt(e.target);
+      if (a) this.focused = a.dataset.path!;
+    });
     list.addEventListener("contextmenu", (e) => {
       const a = this.rowAt(e.target);
       if (!a) return;
@@ -43,8 +47,10 @@ export class Tree {
     this.current = current;
     if (current) this.openParents(current);
     this.rows = this.rowsOf(entries);
-    if (!this.rows.some((r) => r.path === this.focused)) this.focused = current || this.rows[0]?.path || "";
     const had = this.list.contains(document.activeElement);
+    const shown = (path: string) => this.rows.some((r) => r.path === path);
+    if (!had && shown(current)) this.focused = current;
+    if (!shown(this.focused)) this.focused = this.rows[0]?.path ?? "";
     this.list.replaceChildren(...this.rows.map((r) => h("li", { role: "none" }, this.item(r))));
     if (had) this.focus(this.focused);
   }

@@ -9,7 +9,7 @@ import { Deployer } from "./workspace-deploy";
 import { one, setIcon } from "./workspace-dom";
 import { DraftSaver, leftovers, type Saved } from "./workspace-draft";
 import { FileActions } from "./workspace-files";
-import { type DraftInfo, type FileInfo, Project } from "./workspace-project";
+import { type DraftFile, type DraftInfo, type FileInfo, Project } from "./workspace-project";
 import type { Frame, Run } from "./workspace-result";
 import { Tabs } from "./workspace-tabs";
 import { dropsItsValue, handlerFiles } from "./workspace-hints";
@@ -44,6 +44,15 @@ const phraseKeys: Record<string, string> = {
   "by word": "byWord", replace: "replace", "replace all": "replaceAll", close: "close", "Go to line": "goToLine", go: "go",
   Diagnostics: "problems", "No diagnostics": "noProblems", Completions: "completions", "$ unchanged lines": "unchanged",
 };
+
+// Deployed is what the server has now.
+export interface Deployed {
+  revision: number;
+  history: string;
+  historyAll: string;
+  files: FileInfo[];
+  draft: DraftInfo | null;
+}
 
 // announce tells the log panel which run is "this run".
 function announce(requestId: string) {
@@ -80,7 +89,7 @@ class Workspace {
     this.api = new Api(data.root, data.csrf, say("js.ws.away"));
     this.project = new Project(data.files, data.draft, (path, draft) => this.api.bytes(`file?path=${encodeURIComponent(path)}${draft ? "&draft=1" : ""}`));
     this.saver = new DraftSaver(this.api, this.project, {
-      saving: () => this.saveState(say("js.ws.saving")),
+      unsaved: () => one("#ws-saved").toggleAttribute("data-pending", true),
       saved: (s) => this.saved(s),
       away: () => this.saveState(say("js.ws.notSaved"), "warn"),
       refused: (e) => this.refused(e),
@@ -141,25 +150,38 @@ class Workspace {
     this.root.dataset.ready = "1";
   }
 
+  // restore brings back what killed tabs left. Where the draft went on without it the person decides.
   private restore(): boolean {
     let any = false;
     for (const kept of leftovers(this.data.user, this.data.fn.name)) {
-      for (const f of kept.files) {
-        const now = this.project.change(f.path);
-        if (now && now.text === f.text && !!now.deleted === !!f.deleted && f.data === undefined) continue;
-        if (f.deleted) this.project.remove(f.path);
-        else if (f.text !== undefined) this.project.set(f.path, f.text);
-        else if (f.data !== undefined) this.project.setBytes(f.path, Uint8Array.from(atob(f.data), (c) => c.charCodeAt(0)));
-        this.saver.touched(f.path);
+      const news = kept.files.filter((f) => this.differs(f));
+      if (!news.length) continue;
+      if (kept.seq === this.saver.seq || (kept.sending && kept.seq + 1 === this.saver.seq)) {
+        this.putBack(news);
         any = true;
-      }
+      } else this.conflicts.leftover(new Date(kept.at).toISOString(), () => this.putBack(news));
     }
     return any;
   }
 
+  private differs(f: DraftFile): boolean {
+    const now = this.project.change(f.path);
+    return !now || now.text !== f.text || !!now.deleted !== !!f.deleted || f.data !== undefined;
+  }
+
+  private putBack(files: DraftFile[]) {
+    for (const f of files) {
+      if (f.deleted) this.project.remove(f.path);
+      else if (f.text !== undefined) this.project.set(f.path, f.text);
+      else if (f.data !== undefined) this.project.setBytes(f.path, Uint8Array.from(atob(f.data), (c) => c.charCodeAt(0)));
+      this.saver.touched(f.path);
+    }
+    if (this.shownPath) void this.refreshOpen();
+  }
+
   private wire() {
     addEventListener("beforeunload", (e) => {
-      if (this.saver.pending()) e.preventDefault();
+      if (this.saver.atRisk()) e.preventDefault();
     });
     document.addEventListener("keydown", (e) => {
       if (!(e.ctrlKey || e.metaKey) || e.altKey || e.shiftKey || document.querySelector("dialog[open]")) return;
@@ -291,6 +313,7 @@ class Workspace {
     const el = one("#ws-saved");
     el.textContent = text;
     el.className = kind === "warn" ? "c-w" : "";
+    el.toggleAttribute("data-pending", this.saver.pending());
   }
 
   private refused(e: ApiError) {
@@ -411,19 +434,20 @@ class Workspace {
 
   // reload takes what the server has now: after a deploy, "take theirs", an upload or a discard.
   async reload() {
-    const fresh = await this.api.get<{ revision: number; history: string; files: FileInfo[]; draft: DraftInfo | null }>("state");
+    const fresh = await this.api.get<Deployed>("state");
     this.saver.forget();
     this.project.reset(fresh.files, fresh.draft);
     this.saver.resume(fresh.draft?.base ?? fresh.revision, fresh.draft?.seq ?? 0);
-    this.setRevision(fresh.revision, fresh.history);
+    this.setRevision(fresh);
     await this.refreshOpen();
     this.nothingUnsaved();
   }
 
   // setRevision says which revision is deployed; history is rendered by the server.
-  setRevision(revision: number, history: string) {
+  setRevision({ revision, history, historyAll }: Deployed) {
     this.data.revision = revision;
     one("#ws-hist-list").innerHTML = history;
+    one("#ws-hist-all").textContent = historyAll;
     for (const el of document.querySelectorAll("[data-revision]")) el.textContent = "r" + revision;
   }
 
