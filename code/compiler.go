@@ -112,7 +112,7 @@ func (c *Compiler) run(ctx context.Context, scripts []script) ([]compiled, error
 func (c *Compiler) command(ctx context.Context) (*exec.Cmd, error) {
 	argv := c.Argv
 	if len(argv) == 0 {
-		self, err := os.Executable()
+		self, err := ownProgram()
 		if err != nil {
 			return nil, err
 		}
@@ -122,6 +122,15 @@ func (c *Compiler) command(ctx context.Context) (*exec.Cmd, error) {
 	cmd.Env = []string{}
 	cmd.WaitDelay = time.Second
 	return cmd, nil
+}
+
+// ownProgram prefers the kernel's name for this program: its file may lie where the server's user cannot go, or have been replaced.
+func ownProgram() (string, error) {
+	const self = "/proc/self/exe"
+	if _, err := os.Stat(self); err == nil {
+		return self, nil
+	}
+	return os.Executable()
 }
 
 // ServeCompiler compiles the scripts that come in and answers each of them, until in ends. It is all that the compiler's process does.
