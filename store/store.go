@@ -134,18 +134,20 @@ func (s *Store) start(ctx context.Context, o Options) error {
 	return nil
 }
 
+// keyCheck is the place of the value that tells whether the master key is the right one.
+const keyCheck = "key check"
+
 // checkKey refuses a master key that cannot open what is sealed already; the first start seals a known value for the later ones.
 func (s *Store) checkKey(ctx context.Context) error {
-	const where, known = "key check", "kiln"
 	var sealed []byte
 	if err := s.pool.QueryRow(ctx, "SELECT key_check FROM server").Scan(&sealed); err != nil {
 		return fault(err, "read the key check")
 	}
 	if sealed == nil {
-		_, err := s.pool.Exec(ctx, "UPDATE server SET key_check = $1", s.ring.Seal([]byte(known), where))
+		_, err := s.pool.Exec(ctx, "UPDATE server SET key_check = $1", s.ring.Seal([]byte("kiln"), keyCheck))
 		return fault(err, "keep the key check")
 	}
-	if _, err := s.ring.Open(sealed, where); err != nil {
+	if _, err := s.ring.Open(sealed, keyCheck); err != nil {
 		return errors.New("the database holds values that were sealed with another master key: put the right key file back (KILN_MASTER_KEY_FILE or master.key in the data folder); nothing was changed")
 	}
 	return nil

@@ -15,6 +15,9 @@ var kept = []Entry{
 	{"error.url.missing", "There is no such function URL.", "그런 함수 URL이 없습니다."},
 	{"error.version.code", "The code was changed in the meantime: it is {current}, not {given}.", "그 사이 코드가 변경되었습니다. 현재 {current}이며 {given}이(가) 아닙니다."},
 	{"error.version.used", "Version {version} is used by the aliases {aliases}.", "버전 {version}은(는) 별칭 {aliases}에서 사용합니다."},
+	{"error.user.wrong", "A person needs a name of at most 100 characters and one of the roles.", "이름(100자 이하)과 역할이 필요합니다."},
+	{"error.user.exists", "Somebody else has the address {email}.", "{email} 주소는 다른 사용자가 쓰고 있습니다."},
+	{"error.user.lastOwner", "This is the only owner. Make somebody else an owner first.", "유일한 소유자입니다. 먼저 다른 사람을 소유자로 지정하세요."},
 	{"problem.layerName", "A layer's name has 1 to 140 letters, digits, hyphens and underscores.", "계층 이름은 문자, 숫자, 하이픈, 밑줄 1~140자로 지정합니다."},
 	{"problem.statementID", "A statement's id has 1 to 100 letters, digits, hyphens and underscores.", "문 ID는 문자, 숫자, 하이픈, 밑줄 1~100자로 지정합니다."},
 }
