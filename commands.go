@@ -5,11 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"os"
 	"strings"
-	"time"
 
 	"kiln/executor/process"
 )
@@ -68,7 +65,7 @@ func healthcheck(ctx context.Context, args []string) error {
 	fmt.Println(strings.TrimSpace(answer.String()))
 	var h struct{ Status string }
 	if err := json.Unmarshal([]byte(answer.String()), &h); err != nil || h.Status != "ok" {
-		return fmt.Errorf("Kiln is not well: %s", h.Status) //nolint:staticcheck // a sentence for the person at the terminal
+		return fmt.Errorf("not well: %s", h.Status)
 	}
 	return nil
 }
@@ -107,23 +104,6 @@ func readCredentials(path string) (id, secret string, err error) {
 		}
 	}
 	return id, secret, nil
-}
-
-// fetchHealth asks a listener for /healthz.
-func fetchHealth(ctx context.Context, base string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/healthz", nil)
-	if err != nil {
-		return "", err
-	}
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return "", err
-	}
-	defer res.Body.Close()
-	b, err := io.ReadAll(io.LimitReader(res.Body, 64<<10))
-	return string(b), err
 }
 
 // asServer does a command's work on the data folder as the user that the server is: as root it runs the program again and ends with its

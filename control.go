@@ -79,7 +79,7 @@ func (c *control) Run(ctx context.Context) error {
 	return nil
 }
 
-var errNotRunning = errors.New("Kiln is not running on this data folder; start it with: kiln serve") //nolint:staticcheck // a sentence for the person at the terminal
+var errNotRunning = errors.New("no server runs on this data folder; start one with: kiln serve")
 
 // askServer sends a command to the running server and copies its answer to out.
 func askServer(ctx context.Context, data, command string, args any, out io.Writer) error {

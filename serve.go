@@ -249,7 +249,7 @@ func reachable(a net.Addr) string {
 
 func (h *house) tls() (*tls.Config, error) {
 	if h.config.TLSCert == "" {
-		return nil, nil //nolint:nilnil // no TLS
+		return nil, nil
 	}
 	pair, err := tls.LoadX509KeyPair(h.config.TLSCert, h.config.TLSKey)
 	if err != nil {
