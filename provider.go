@@ -18,8 +18,11 @@ import (
 type provider struct {
 	store *store.Store
 	cache *code.Cache
-	// worker serves the AWS endpoint as seen by one worker; nil closes the door.
-	worker func(worker string, run *lambda.Runnable) http.Handler
+	// issue makes the keys of an execution role for one worker.
+	issue  func(worker, roleARN string) runner.Credentials
+	revoke func(worker string)
+	// worker is the AWS endpoint as one worker sees it.
+	worker func(worker string) http.Handler
 	log    *slog.Logger
 }
 
@@ -31,18 +34,15 @@ func (p *provider) Revision(ctx context.Context, d lambda.Digest) (*lambda.Runna
 // Tree unpacks a package once.
 func (p *provider) Tree(ctx context.Context, sha256 string) error { return p.cache.Tree(ctx, sha256) }
 
-// Credentials are none yet: a function's calls back to Kiln come with the Permissions issue.
-func (p *provider) Credentials(context.Context, string, string) (runner.Credentials, error) {
-	return runner.Credentials{}, nil
+// Credentials are temporary keys of the function's role that only its own worker's endpoint takes.
+func (p *provider) Credentials(_ context.Context, worker, roleARN string) (runner.Credentials, error) {
+	return p.issue(worker, roleARN), nil
 }
 
 // ServeAWS serves one worker's own listener until it is closed.
-func (p *provider) ServeAWS(l net.Listener, worker string, run *lambda.Runnable) {
-	if p.worker == nil {
-		_ = l.Close() // a refused connection is told from a slow one at once
-		return
-	}
-	srv := &http.Server{Handler: p.worker(worker, run), ReadHeaderTimeout: 10 * time.Second,
+func (p *provider) ServeAWS(l net.Listener, worker string, _ *lambda.Runnable) {
+	defer p.revoke(worker)
+	srv := &http.Server{Handler: p.worker(worker), ReadHeaderTimeout: 10 * time.Second,
 		ErrorLog: slog.NewLogLogger(p.log.Handler(), slog.LevelDebug)}
 	if err := srv.Serve(l); !errors.Is(err, net.ErrClosed) && !errors.Is(err, http.ErrServerClosed) {
 		p.log.Debug("a worker's AWS endpoint ended", "worker", worker, "err", err)

@@ -40,10 +40,12 @@ func (h *house) openExecutor(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("open the code folder: %w", err)
 	}
-	p := &provider{store: h.store, cache: h.cache, log: h.log}
+	h.openAccess()
+	p := &provider{store: h.store, cache: h.cache, issue: h.workerCredentials, revoke: h.access.keys.Revoke, worker: h.workerEndpoint, log: h.log}
 	h.runner = runner.New(runner.Options{Driver: h.driver, Provider: p, Sink: h.pipeline, Runtimes: h.runtimes, Region: h.config.Region, Log: h.log, Warm: h.runtimesInUse(ctx)})
 	h.engine = executor.New(executor.Options{Runner: h.runner, Source: h.store, Queue: h.store, Recorder: h.pipeline, Limits: h.limits,
 		Gauge: h.pipeline.Gauge, Lost: h.store.Lost(), Log: h.log})
+	h.api = h.newAPI()
 	h.stages = append(h.stages, stage{"runner", h.keepRunner}, stage{"engine", h.engine.Run})
 	return nil
 }
@@ -89,7 +91,7 @@ func (h *house) runtimesInUse(ctx context.Context) (names []string) {
 // openServers makes the three surfaces: console, signed API, gateway.
 func (h *house) openServers(context.Context) error {
 	arns := h.store.ARNs()
-	gate := &edge.Gate{Decider: iam.BuiltIn{}, Audit: h.store, ARNs: arns, Log: h.log}
+	gate := &edge.Gate{Decider: h.access.authority, Audit: h.store, ARNs: arns, Log: h.log}
 	sessions := server.NewSessions(h.store, arns, time.Now)
 	host, err := os.Hostname()
 	if err != nil {
@@ -103,11 +105,12 @@ func (h *house) openServers(context.Context) error {
 		return err
 	}
 	s := server.New(server.Options{Listener: h.listener, TLS: tlsConfig, URL: base, TrustedProxies: h.config.trustedProxyNets, Console: pages, Sessions: sessions,
-		Gate: gate, Metrics: promhttp.HandlerFor(h.metrics, promhttp.HandlerOpts{}), Health: h.health, Log: h.log, Now: time.Now})
+		Gate: gate, AWS: h.api, Metrics: promhttp.HandlerFor(h.metrics, promhttp.HandlerOpts{}), Health: h.health, Log: h.log, Now: time.Now})
 	h.stages = append(h.stages,
 		stage{"node", h.installNode},
 		stage{"backups", h.backupNightly},
 		stage{"commands", h.controlCommands().Run},
+		stage{"gateway", h.serveGateway(h.newGateway())},
 		stage{"console", func(ctx context.Context) error { return s.Run(ctx, 10*time.Second) }})
 	return nil
 }

@@ -64,6 +64,8 @@ type house struct {
 	cache    *code.Cache
 	runner   *runner.Runner
 	engine   *executor.Engine
+	api      http.Handler
+	access   access
 	stages   []stage // in the order of their start
 }
 

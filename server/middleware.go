@@ -158,14 +158,20 @@ func checkCSRF(e echo.Context, want string) error {
 	return nil
 }
 
-// clientIP believes X-Forwarded-For only from trusted proxies, from the right: the first address that is none of them is the caller.
-func (s *Server) clientIP(r *http.Request) string {
+// clientIP is the caller's address.
+func (s *Server) clientIP(r *http.Request) string { return ClientIP(r, s.o.TrustedProxies) }
+
+// ClientIP believes X-Forwarded-For only from trusted proxies, from the right: the first address that is none of them is the caller.
+func ClientIP(r *http.Request, proxies []netip.Prefix) string {
+	trusted := func(ip netip.Addr) bool {
+		return slices.ContainsFunc(proxies, func(p netip.Prefix) bool { return p.Contains(ip.Unmap()) })
+	}
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
 		host = r.RemoteAddr
 	}
 	at, err := netip.ParseAddr(host)
-	if err != nil || !s.trusted(at) {
+	if err != nil || !trusted(at) {
 		return host
 	}
 	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
@@ -175,13 +181,9 @@ func (s *Server) clientIP(r *http.Request) string {
 			break
 		}
 		at = ip
-		if !s.trusted(ip) {
+		if !trusted(ip) {
 			break
 		}
 	}
 	return at.String()
-}
-
-func (s *Server) trusted(ip netip.Addr) bool {
-	return slices.ContainsFunc(s.o.TrustedProxies, func(p netip.Prefix) bool { return p.Contains(ip.Unmap()) })
 }
