@@ -98,7 +98,7 @@ func (h *house) authorizeURL(r *http.Request, t *gateway.Target) (iam.Principal,
 		who = signer
 	}
 	d, err := h.access.authority.Decide(r.Context(), iam.Request{Principal: who, Action: "lambda:InvokeFunctionUrl", Resource: t.ARN,
-		Context: iam.Context{"lambda:FunctionUrlAuthType": {t.URL.AuthType}, "aws:SourceIp": {who.From}}})
+		Context: iam.Context{"lambda:functionurlauthtype": {t.URL.AuthType}, "aws:sourceip": {who.From}}})
 	if err != nil {
 		return who, err
 	}
