@@ -1,6 +1,8 @@
 package web
 
 import (
+	"slices"
+	"strings"
 	"time"
 
 	"kiln/web/messages"
@@ -86,4 +88,12 @@ func localeName(l messages.Locale) string {
 		return "한국어"
 	}
 	return "English"
+}
+
+// togglePin is the list of pinned functions with name added or taken away.
+func togglePin(pins []string, name string) string {
+	if at := slices.Index(pins, name); at >= 0 {
+		return strings.Join(slices.Delete(slices.Clone(pins), at, at+1), " ")
+	}
+	return strings.Join(append(slices.Clone(pins), name), " ")
 }

@@ -38,7 +38,8 @@ type Rail struct {
 	Host      string
 	Functions int
 	Pinned    []Pin
-	Rung      string // "A" … "D"; "" when nothing runs
+	Pins      []string // names of Pinned, also of those that are gone
+	Rung      string   // "A" … "D"; "" when nothing runs
 	Runtimes  int
 }
 

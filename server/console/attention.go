@@ -127,6 +127,13 @@ func (c *Console) throttleAttention(ctx context.Context, functions []*lambda.Fun
 	return all
 }
 
+func (c *Console) runtimeActKey(runtime string) string {
+	if c.canInstall(runtime) {
+		return "home.att.runtime.act"
+	}
+	return "settings.runtimes"
+}
+
 // runtimeAttention names each runtime that functions need and this machine lacks once.
 func (c *Console) runtimeAttention(ctx context.Context, functions []*lambda.Function) []web.Attention {
 	var all []web.Attention
@@ -138,7 +145,7 @@ func (c *Console) runtimeAttention(ctx context.Context, functions []*lambda.Func
 		seen = append(seen, f.Runtime)
 		all = append(all, web.Attention{
 			State: web.StateNoRuntime, Function: f.Name, Text: web.T(ctx, "home.att.runtime", "runtime", f.Runtime),
-			Act: web.T(ctx, "home.att.runtime.act"), Href: "/settings/runtimes",
+			Act: web.T(ctx, c.runtimeActKey(f.Runtime)), Href: "/settings/runtimes",
 		})
 	}
 	return all

@@ -12,7 +12,10 @@ import (
 	"kiln/web"
 )
 
-const paletteFunctions = 8
+const (
+	paletteFunctions = 8
+	paletteFirst     = 5 // before anything is typed
+)
 
 // palette finds functions, pages and actions; part=results is what typing asks for.
 func (c *Console) palette(e echo.Context) error {
@@ -40,7 +43,11 @@ func (c *Console) fillPalette(ctx context.Context, p *web.Palette) error {
 	if len(words) > 0 {
 		text = words[0]
 	}
-	functions, err := c.Store.Functions(ctx, lambda.FunctionFilter{Query: text, Limit: paletteFunctions})
+	limit := paletteFunctions
+	if text == "" {
+		limit = paletteFirst
+	}
+	functions, err := c.Store.Functions(ctx, lambda.FunctionFilter{Query: text, Limit: limit})
 	if err != nil {
 		return err
 	}

@@ -92,10 +92,16 @@ func (c *Console) runtimesPage(e echo.Context) error {
 	capacity := c.Engine.Capacity()
 	page := web.RuntimesSettings{Rung: capacity.Rung, Reason: reasonText(ctx, capacity.Reason), Capacity: machineOf(capacity), Flash: c.flash(e)}
 	for _, name := range c.runtimeNames() {
+		if !c.runs(name) && !c.canInstall(name) && used[name] == 0 && !slices.Contains(ownFamilies, familyOf(name)) {
+			continue // Kiln never runs it and nobody asks for it
+		}
 		page.Runtimes = append(page.Runtimes, c.runtimeRow(name, used[name]))
 	}
 	return c.page(e, http.StatusOK, web.RuntimesPage(page))
 }
+
+// ownFamilies are those that Kiln has a bootstrap for.
+var ownFamilies = []string{"nodejs", "python", "provided"}
 
 // runtimeNames are those that AWS knows and those that this machine has besides.
 func (c *Console) runtimeNames() []string {

@@ -79,6 +79,7 @@ func (c *Console) fillRail(ctx context.Context) {
 		return
 	}
 	v.Rail.Functions = n
+	v.Rail.Pins = strings.Fields(edge.SessionOf(ctx).Preferences["pinned"])
 	v.Rail.Pinned = c.pins(ctx)
 }
 

@@ -19,17 +19,27 @@ var scripts = []string{"src/app.ts"}
 // plain files are copied under hashed names as they are.
 var plain = []string{"icons.svg", "favicon.svg"}
 
-// build replaces root/dist.
+// build replaces root/dist, or leaves it as it is when something fails.
 func build(root string) error {
-	src, dist := filepath.Join(root, "src"), filepath.Join(root, "dist")
+	src, dist, made := filepath.Join(root, "src"), filepath.Join(root, "dist"), filepath.Join(root, "dist.new")
+	if err := os.RemoveAll(made); err != nil {
+		return err
+	}
+	if err := fill(root, src, made); err != nil {
+		return errors.Join(err, os.RemoveAll(made))
+	}
 	if err := os.RemoveAll(dist); err != nil {
 		return err
 	}
+	return os.Rename(made, dist)
+}
+
+func fill(root, src, dist string) error {
 	if err := os.MkdirAll(dist, 0o755); err != nil {
 		return err
 	}
 	manifest := map[string]string{}
-	if err := bundle(root, manifest); err != nil {
+	if err := bundle(root, dist, manifest); err != nil {
 		return err
 	}
 	for _, name := range plain {
@@ -44,7 +54,7 @@ func build(root string) error {
 	return os.WriteFile(filepath.Join(dist, "manifest.json"), append(b, '\n'), 0o644)
 }
 
-func bundle(root string, manifest map[string]string) error {
+func bundle(root, dist string, manifest map[string]string) error {
 	abs, err := filepath.Abs(root)
 	if err != nil {
 		return err
@@ -54,7 +64,7 @@ func bundle(root string, manifest map[string]string) error {
 		entries[i] = filepath.Join(abs, e)
 	}
 	r := api.Build(api.BuildOptions{
-		AbsWorkingDir: abs, EntryPoints: entries, Outdir: filepath.Join(abs, "dist"), Outbase: filepath.Join(abs, "src"),
+		AbsWorkingDir: abs, EntryPoints: entries, Outdir: filepath.Join(abs, filepath.Base(dist)), Outbase: filepath.Join(abs, "src"),
 		EntryNames: "[name]-[hash]", ChunkNames: "[name]-[hash]", AssetNames: "[name]-[hash]",
 		Bundle: true, Splitting: true, Format: api.FormatESModule, Platform: api.PlatformBrowser,
 		MinifyWhitespace: true, MinifyIdentifiers: true, MinifySyntax: true, LegalComments: api.LegalCommentsNone,

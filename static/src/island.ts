@@ -7,6 +7,8 @@ type Start = (el: HTMLElement) => void | (() => void) | Promise<void | (() => vo
 const modules: Record<string, () => Promise<{ start: Start }>> = {
   palette: () => import("./palette"),
   functions: () => import("./functions"),
+  create: () => import("./create"),
+  configure: () => import("./configure"),
   workspace: () => import("./workspace"),
   log: () => import("./log"),
   invocations: () => import("./invocations"),

@@ -1,4 +1,5 @@
 // What every page needs: theme switch, time zone, notices that go away, dialogs, copying.
+import { closeDialog, startDialogs } from "./dialog";
 import { t, ready } from "./i18n";
 
 const root = document.documentElement;
@@ -59,7 +60,10 @@ function onClick(e: MouseEvent) {
     e.preventDefault();
     switchTheme();
   } else if (el.matches("[data-close]")) {
-    el.closest<HTMLElement>(".toast, .scrim, dialog")?.remove();
+    if (el.closest("[data-dialog]")) {
+      e.preventDefault();
+      closeDialog();
+    } else el.closest<HTMLElement>(".toast, .scrim, dialog")?.remove();
   } else void copy(el);
 }
 
@@ -69,7 +73,19 @@ export function typing(e: KeyboardEvent): boolean {
   return el.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(el.tagName);
 }
 
+/** pressed is "ctrl+s" and the like; "" for keys that are no shortcut of a button. */
+function pressed(e: KeyboardEvent): string {
+  return (e.ctrlKey || e.metaKey) && !e.altKey && !e.shiftKey ? "ctrl+" + e.key.toLowerCase() : "";
+}
+
 function onKey(e: KeyboardEvent) {
+  const combination = pressed(e);
+  const button = combination && document.querySelector<HTMLElement>(`[data-key="${combination.replace(/["\\]/g, "")}"]`);
+  if (button && !document.querySelector(".scrim, dialog[open]")) {
+    e.preventDefault();
+    button.click();
+    return;
+  }
   if (e.key === "/" && !typing(e) && !e.ctrlKey && !e.metaKey) {
     const filter = document.querySelector<HTMLInputElement>("[data-filter]");
     if (filter) {
@@ -77,6 +93,21 @@ function onKey(e: KeyboardEvent) {
       filter.focus();
     }
   }
+}
+
+/** startMenus closes the account menu like a menu: by Escape, or by a click or focus elsewhere. */
+function startMenus() {
+  const close = (e: Event) => {
+    for (const m of document.querySelectorAll<HTMLDetailsElement>(".topbar details[open]")) if (!m.contains(e.target as Node)) m.open = false;
+  };
+  document.addEventListener("pointerdown", close);
+  document.addEventListener("focusin", close);
+  document.addEventListener("keydown", (e) => {
+    const menu = e.key === "Escape" && document.querySelector<HTMLDetailsElement>(".topbar details[open]");
+    if (!menu) return;
+    menu.open = false;
+    menu.querySelector("summary")?.focus();
+  });
 }
 
 function rememberZone() {
@@ -88,6 +119,8 @@ function rememberZone() {
 export function startPage() {
   rememberZone();
   settleNotices();
+  startDialogs();
+  startMenus();
   document.addEventListener("click", onClick);
   document.addEventListener("keydown", onKey);
   document.addEventListener("htmx:afterSettle", settleNotices);

@@ -7,6 +7,7 @@ var shell = []Entry{
 	{"shell.pages", "Pages", "페이지"},
 	{"shell.bottom", "Bottom", "하단 메뉴"},
 	{"shell.pinned", "Pinned", "고정됨"},
+	{"shell.pin", "Pin {name} to the rail", "{name}을(를) 왼쪽에 고정"},
 	{"shell.search", "Search", "검색"},
 	{"shell.theme", "Switch theme", "테마 전환"},
 	{"shell.account", "{name}, account menu", "{name}, 계정 메뉴"},
