@@ -13,12 +13,6 @@ import (
 	"github.com/chromedp/chromedp/kb"
 )
 
-// write replaces the open file's text as typing and pasting do.
-func (b *tab) write(text string) {
-	b.t.Helper()
-	b.writeIn("#ws-editor .cm-content", text)
-}
-
 func (b *tab) writeIn(selector, text string) {
 	b.t.Helper()
 	b.click(selector)
@@ -34,11 +28,6 @@ func (b *tab) insert(text string) {
 		_, err := cdp.Call(ctx, t, input.InsertText, input.InsertTextParams{Text: text})
 		return err
 	}))
-}
-
-func (b *tab) ctrl(key string) {
-	b.t.Helper()
-	b.keys(key, chromedp.KeyModifiers(chromedp.ModifierCtrl))
 }
 
 // draftSaved waits until the draft is safe in Postgres.
@@ -120,7 +109,7 @@ const journeyCode = `export const handler = async (event) => {
 
 func (b *tab) editAndRun(name string) {
 	b.t.Helper()
-	b.write(journeyCode)
+	b.rewrite(journeyCode)
 	b.writeIn("#ws-test .cm-content", `{"id": 10417}`)
 	b.run("OK")
 	b.answerHas("10417")
@@ -160,7 +149,7 @@ func (b *tab) configures(s *server, name string) {
 
 func (b *tab) breaksAndRepairs(s *server, name string) {
 	b.t.Helper()
-	b.write("export const handler = async (event) => {\n  console.log(\"about to fail\");\n  return event.order.id;\n};\n")
+	b.rewrite("export const handler = async (event) => {\n  console.log(\"about to fail\");\n  return event.order.id;\n};\n")
 	b.draftSaved()
 	b.deploy("r4")
 	b.run("TypeError")
@@ -198,7 +187,7 @@ func (b *tab) killedTabKeepsDraft(s *server, name string) {
 	doomed := b.sibling()
 	doomed.open(s.console + "/functions/" + name)
 	doomed.until("the editor", `document.querySelector("#ws-editor .cm-content")`)
-	doomed.write(strings.Replace(journeyCode, "order received", "draft that must survive", 1))
+	doomed.rewrite(strings.Replace(journeyCode, "order received", "draft that must survive", 1))
 	start := time.Now()
 	doomed.draftSaved()
 	b.t.Logf("keystroke to safe draft: %d ms", time.Since(start).Milliseconds())
