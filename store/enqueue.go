@@ -137,7 +137,7 @@ func (e *enqueuer) write(batch []enqueueCall) error {
 	return e.s.with(ctx, e.s.queue, "enqueue events", func(c *pgx.Conn) error { return insertEvents(ctx, c, all) })
 }
 
-type executor interface {
+type execer interface {
 	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
 }
 
@@ -147,7 +147,7 @@ SELECT f, r, n, q, d, s, b, c, t, o, p, a, e, now()
 FROM unnest($1::bigint[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[],
 	$11::bytea[], $12::timestamptz[], $13::int[]) AS x(f, r, n, q, d, s, b, c, t, o, p, a, e)`
 
-func insertEvents(ctx context.Context, db executor, all []*lambda.Invocation) error {
+func insertEvents(ctx context.Context, db execer, all []*lambda.Invocation) error {
 	n := len(all)
 	functions, requests, accepted := make([]int64, n), make([]string, n), make([]time.Time, n)
 	payloads, attempts := make([][]byte, n), make([]int32, n)

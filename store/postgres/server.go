@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -123,8 +124,11 @@ func (s *Server) initialise(ctx context.Context) error {
 	if err := os.RemoveAll(fresh); err != nil {
 		return fmt.Errorf("create the database: %w", err)
 	}
-	cmd := exec.CommandContext(ctx, s.bin.path("initdb"), "-D", fresh, "-U", superuser, "--auth-local=trust", "--auth-host=reject",
-		"--encoding=UTF8", "--locale=C.UTF-8", "--no-instructions", "--no-sync")
+	args := []string{"-D", fresh, "-U", superuser, "--auth-local=trust", "--auth-host=reject", "--encoding=UTF8", "--locale=C.UTF-8", "--no-instructions"}
+	if slices.Contains(s.opts.Settings, "fsync=off") {
+		args = append(args, "--no-sync")
+	}
+	cmd := exec.CommandContext(ctx, s.bin.path("initdb"), args...)
 	cmd.SysProcAttr = s.owner.attributes()
 	cmd.Dir = s.opts.Dir
 	cmd.Env = environment()

@@ -61,7 +61,7 @@ var (
 	failure error
 	count   atomic.Int64
 	day     = time.Now().UTC().Format(time.DateOnly)
-	slot    *os.File // its lock is held until the process ends
+	slots   []*os.File // their locks are held until the process ends
 )
 
 // Server is this process's PostgreSQL.
@@ -156,7 +156,7 @@ func takeSlot() (string, error) {
 			return "", err
 		}
 		if syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil {
-			slot = f
+			slots = append(slots, f)
 			return filepath.Join(root, fmt.Sprintf("slot-%d", n)), nil
 		}
 		_ = f.Close()
