@@ -287,10 +287,12 @@ func set[T any](field *T, v *T) {
 	}
 }
 
+const maxNote = 256 // characters of a revision's note
+
 // ChangesRevision says whether u changes what a revision fixes.
 func (u *FunctionUpdate) ChangesRevision() bool {
 	r := *u
-	r.Reserved, r.Tags, r.RevisionID = nil, nil, ""
+	r.Reserved, r.Tags, r.RevisionID, r.Note = nil, nil, "", ""
 	return r != FunctionUpdate{}
 }
 
@@ -300,6 +302,9 @@ func (u *FunctionUpdate) Validate(f *Function, account, reservedElsewhere int) e
 	var p problems
 	after := u.Apply(f.Config)
 	after.check(&p)
+	if utf8.RuneCountInString(u.Note) > maxNote {
+		p.add("note", "length", "max", strconv.Itoa(maxNote))
+	}
 	if u.Tags != nil {
 		checkTags(&p, *u.Tags)
 	}

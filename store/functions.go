@@ -294,6 +294,11 @@ func (s *Store) updateRevision(tx *gorm.DB, by iam.Principal, row *functionRow, 
 	if err := s.replace(tx, by, row, after, code, layers, cause, 0); err != nil {
 		return err
 	}
+	if u.Note != "" {
+		if err := tx.Model(&revisionRow{}).Where("function_id = ? AND number = ?", row.ID, row.Revision).Update("note", u.Note).Error; err != nil {
+			return err
+		}
+	}
 	detail := changes(before.Config, after, before.Code.SHA256, code.SHA256)
 	detail["revision"] = fmt.Sprintf("r%d", row.Revision)
 	return note(tx, by, action, s.arns.Function(row.Name, ""), detail)

@@ -96,6 +96,7 @@ type chosenEvent struct {
 	Name   string `json:"name"`
 	Source string `json:"source"`
 	Text   string `json:"text"`
+	Asked  bool   `json:"asked,omitempty"` // the address names it: it goes before what the browser remembers
 }
 
 type mayJSON struct {
@@ -170,6 +171,7 @@ func (c *Console) workspacePage(e echo.Context, status int, b *bench, ev formEve
 	if ev.text != "" && first.Text != ev.text {
 		first = chosenEvent{Text: ev.text}
 	}
+	first.Asked = e.QueryParam("event") != "" || e.QueryParam("replay") != ""
 	page := web.Workspace{
 		Head:     web.FunctionHead{Name: b.fn.Name, Runtime: b.fn.Runtime, Tab: "workspace"},
 		Edit:     c.mayEdit(ctx, b.fn),

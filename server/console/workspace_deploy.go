@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"net/http"
-	"strconv"
 
 	"github.com/labstack/echo/v4"
 
@@ -17,16 +16,11 @@ type deployRequest struct {
 	Note string `json:"note"`
 }
 
-const maxNote = 256 // characters
-
 // deployDraft makes the draft the next revision: save what came along, build, write, forget the draft.
 func (c *Console) deployDraft(e echo.Context) error {
 	var in deployRequest
 	if err := decodeJSON(e, &in, maxDraftBody); err != nil {
 		return err
-	}
-	if len([]rune(in.Note)) > maxNote {
-		return lambda.E(lambda.Invalid, "note.long", "max", strconv.Itoa(maxNote))
 	}
 	ctx := c.Context(e)
 	fn, err := c.Store.Function(ctx, e.Param("name"))

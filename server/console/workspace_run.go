@@ -6,14 +6,12 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
-	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/labstack/echo/v4"
 
-	"kiln/iam"
 	"kiln/lambda"
 	"kiln/server/edge"
 	"kiln/web"
@@ -74,18 +72,24 @@ func (c *Console) runTest(e echo.Context) error {
 		return err
 	}
 	inv, saved, err := c.invocation(ctx, fn, in)
-	if err == nil {
-		var t *testRun
-		if t, err = c.startTest(ctx, fn, inv); err == nil {
-			t.wait(ctx, answerWithin)
-			run, rerr := c.runJSON(ctx, t)
-			if rerr != nil {
-				return rerr
-			}
-			return e.JSON(http.StatusOK, runAnswer{Saved: saved, Run: run})
-		}
+	if err != nil {
+		return c.failSaved(e, saved, err)
 	}
-	return c.failSaved(e, saved, err)
+	run, err := c.runFor(ctx, fn, inv, answerWithin)
+	if err != nil {
+		return c.failSaved(e, saved, err)
+	}
+	return e.JSON(http.StatusOK, runAnswer{Saved: saved, Run: run})
+}
+
+// runFor starts an invocation and answers where it stands when it is done or after d.
+func (c *Console) runFor(ctx context.Context, fn *lambda.Function, inv lambda.Invocation, d time.Duration) (runJSON, error) {
+	t, err := c.startTest(ctx, fn, inv)
+	if err != nil {
+		return runJSON{}, err
+	}
+	t.wait(ctx, d)
+	return c.runJSON(ctx, t)
 }
 
 // invocation checks the event and, for a draft, saves what came along and pins what will run.
@@ -199,112 +203,9 @@ func (c *Console) pin(ctx context.Context, fn *lambda.Function, seq int64) (lamb
 	return digest, nil
 }
 
-// testRun is a run that this server started from a test panel.
-type testRun struct {
-	fn   *lambda.Function
-	inv  lambda.Invocation
-	by   iam.Principal
-	done chan struct{} // closed when result and err are set
-	// set before done is closed
-	result lambda.Result
-	err    error
-}
-
-// wait returns when the run is done, after d, or when nobody waits any more.
-func (t *testRun) wait(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-t.done:
-	case <-timer.C:
-	case <-ctx.Done():
-	}
-}
-
-func (t *testRun) isDone() bool {
-	select {
-	case <-t.done:
-		return true
-	default:
-		return false
-	}
-}
-
-// testRuns are the runs that are under way and the newest finished ones. The zero value is ready.
-type testRuns struct {
-	mu    sync.Mutex
-	byID  map[string]*testRun
-	order []string
-	size  int // bytes of kept events and answers
-	wg    sync.WaitGroup
-}
-
-const (
-	keptRuns      = 500
-	keptRunsBytes = 64 << 20
-)
-
-func (r *testRuns) add(t *testRun) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.byID == nil {
-		r.byID = map[string]*testRun{}
-	}
-	r.byID[t.inv.RequestID] = t
-	r.order = append(r.order, t.inv.RequestID)
-	r.size += len(t.inv.Event)
-	r.trim()
-}
-
-// trim forgets the oldest finished runs; the database still has them.
-func (r *testRuns) trim() {
-	for i := 0; i < len(r.order) && (len(r.order) > keptRuns || r.size > keptRunsBytes); {
-		t := r.byID[r.order[i]]
-		if !t.isDone() {
-			i++
-			continue
-		}
-		r.size -= len(t.inv.Event) + len(t.result.Payload)
-		delete(r.byID, r.order[i])
-		r.order = append(r.order[:i], r.order[i+1:]...)
-	}
-}
-
-func (r *testRuns) get(id string) *testRun {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.byID[id]
-}
-
-// recent are the reports of a function's finished runs, the newest last; the database learns of them a moment later.
-func (r *testRuns) recent(function int64) []lambda.Report {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	var out []lambda.Report
-	for _, id := range r.order {
-		if t := r.byID[id]; t.fn.ID == function && t.isDone() && t.err == nil {
-			out = append(out, t.result.Report)
-		}
-	}
-	return out
-}
-
-func (r *testRuns) finished(t *testRun) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.byID[t.inv.RequestID] == t {
-		r.size += len(t.result.Payload)
-	}
-	close(t.done)
-	r.trim()
-}
-
-// Drain waits for the test runs that are under way; the engine ends them when it stops.
-func (c *Console) Drain() { c.tests.wg.Wait() }
-
 // startTest hands the invocation to the engine. An async one is durable when it returns; a sync one goes on without its caller.
 func (c *Console) startTest(ctx context.Context, fn *lambda.Function, inv lambda.Invocation) (*testRun, error) {
-	t := &testRun{fn: fn, inv: inv, by: edge.Principal(ctx), done: make(chan struct{})}
+	t := &testRun{fn: fn, inv: inv, done: make(chan struct{})}
 	own := context.WithoutCancel(ctx)
 	if inv.Async {
 		if _, err := c.Engine.InvokeAsync(own, inv); err != nil {
@@ -380,132 +281,6 @@ func (c *Console) render(ctx context.Context, fn *lambda.Function, v web.TestRun
 		}
 	}
 	return j, nil
-}
-
-// followRun is where a run stands; ?wait=1 holds the answer until it is done or 25 s have passed.
-func (c *Console) followRun(e echo.Context) error {
-	ctx := c.Context(e)
-	fn, err := c.Store.Function(ctx, e.Param("name"))
-	if err != nil {
-		return err
-	}
-	wait := time.Duration(0)
-	if e.QueryParam("wait") != "" {
-		wait = followFor
-	}
-	run, err := c.follow(ctx, fn, e.Param("id"), wait)
-	if err != nil {
-		return err
-	}
-	return e.JSON(http.StatusOK, run)
-}
-
-func (c *Console) follow(ctx context.Context, fn *lambda.Function, id string, wait time.Duration) (runJSON, error) {
-	if t := c.tests.get(id); t != nil && t.fn.ID == fn.ID {
-		t.wait(ctx, wait)
-		run, err := c.runJSON(ctx, t)
-		run.Event = string(t.inv.Event)
-		return run, err
-	}
-	return c.recorded(ctx, fn, id, wait)
-}
-
-const lookEvery = 250 * time.Millisecond
-
-// recorded reads a run from the database: of an async event, of another server start, or one that was forgotten here.
-func (c *Console) recorded(ctx context.Context, fn *lambda.Function, id string, wait time.Duration) (runJSON, error) {
-	deadline := time.Now().Add(wait)
-	for {
-		r, err := c.Store.Invocation(ctx, id)
-		switch {
-		case err == nil && r.FunctionID != fn.ID:
-			return runJSON{}, lambda.E(lambda.NotFound, "invocation.missing", "id", id)
-		case err == nil:
-			return c.fromReport(ctx, fn, r)
-		case lambda.KindOf(err) != lambda.NotFound:
-			return runJSON{}, err
-		case wait == 0:
-			return runJSON{}, err
-		case time.Now().After(deadline):
-			t := &testRun{fn: fn, inv: lambda.Invocation{RequestID: id, Async: true, AcceptedAt: c.Now()}}
-			return c.render(ctx, fn, runView(t), runJSON{State: "queued"})
-		}
-		select {
-		case <-ctx.Done():
-			return runJSON{}, ctx.Err()
-		case <-time.After(lookEvery):
-		}
-	}
-}
-
-func (c *Console) fromReport(ctx context.Context, fn *lambda.Function, r *lambda.Report) (runJSON, error) {
-	v := web.TestRun{Function: fn.Name, RequestID: r.RequestID, State: "done", Draft: r.Draft(), At: r.AcceptedAt, Report: *r, TimeoutSec: fn.TimeoutSec}
-	j := runJSON{State: "done"}
-	var payload []byte
-	b, err := c.Store.Bodies(ctx, r.RequestID)
-	switch {
-	case err == nil:
-		payload, j.Event = b.Response, string(b.Event)
-	case lambda.KindOf(err) != lambda.NotFound:
-		return j, err
-	}
-	c.explain(ctx, &v, payload)
-	j.Payload = string(payload)
-	lines, err := c.Store.LogLines(ctx, lambda.LogQuery{FunctionID: fn.ID, RequestID: r.RequestID, Limit: 500})
-	if err != nil {
-		return j, err
-	}
-	for _, l := range lines {
-		j.Log += l.Text + "\n"
-	}
-	return c.render(ctx, fn, v, j)
-}
-
-// earlierJSON is one line of the list of earlier runs.
-type earlierJSON struct {
-	RequestID string    `json:"requestId"`
-	At        time.Time `json:"at"`
-	Label     string    `json:"label"`
-	Failed    bool      `json:"failed"`
-}
-
-const mostEarlier = 10
-
-func (c *Console) earlierRuns(e echo.Context) error {
-	ctx := c.Context(e)
-	fn, err := c.Store.Function(ctx, e.Param("name"))
-	if err != nil {
-		return err
-	}
-	reports, err := c.Store.Invocations(ctx, lambda.InvocationFilter{FunctionID: fn.ID, Source: lambda.SourceTest, Limit: mostEarlier})
-	if err != nil {
-		return err
-	}
-	reports = newest(append(reports, c.tests.recent(fn.ID)...), mostEarlier)
-	out := make([]earlierJSON, 0, len(reports))
-	for _, r := range reports {
-		label := web.Of(ctx).Locale.Millis(r.Duration) + " ms"
-		if r.Status != lambda.StatusOK {
-			label = cmp.Or(r.ErrorType, web.T(ctx, "ws.status."+string(r.Status)))
-		}
-		if r.Draft() {
-			label = web.T(ctx, "ws.draft") + ", " + label
-		}
-		out = append(out, earlierJSON{RequestID: r.RequestID, At: r.AcceptedAt, Label: label, Failed: r.Status != lambda.StatusOK})
-	}
-	return e.JSON(http.StatusOK, out)
-}
-
-// newest are the n newest reports, each request once.
-func newest(all []lambda.Report, n int) []lambda.Report {
-	slices.SortStableFunc(all, func(a, b lambda.Report) int { return b.AcceptedAt.Compare(a.AcceptedAt) })
-	seen := map[string]bool{}
-	all = slices.DeleteFunc(all, func(r lambda.Report) bool {
-		twice := seen[r.RequestID]
-		seen[r.RequestID] = true
-		return twice
-	})
-	return all[:min(n, len(all))]
 }
 
 // runForm runs an event without JavaScript and answers with the whole page.

@@ -28,7 +28,7 @@ export interface TestSetup {
   user: number;
   events: SavedEvent[];
   templates: Template[];
-  first: { name: string; source: string; text: string };
+  first: { name: string; source: string; text: string; asked?: boolean };
   hasDraft(): boolean;
   saved(s: Saved): void;
   refused(e: ApiError): void;
@@ -72,7 +72,8 @@ export class TestPanel {
   constructor(private readonly on: TestSetup) {
     this.say = on.shared.say;
     this.memory = `kiln:event:${on.user}:${on.fn.name}`;
-    this.chosen = this.remembered() ?? { ...on.first };
+    const { name, source, text } = on.first;
+    this.chosen = (on.first.asked ? null : this.remembered()) ?? { name, source, text };
     const host = one("#ws-ev");
     host.replaceChildren();
     this.editor = new JSONPane(host, on.shared, this.say("js.ws.event.label"), this.chosen.text, (t) => this.edited(t), () => {});

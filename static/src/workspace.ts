@@ -31,7 +31,7 @@ export interface PageData {
   stale: boolean; // the code was deployed by somebody after the draft began
   events: SavedEvent[];
   templates: Template[];
-  first: { name: string; source: string; text: string };
+  first: { name: string; source: string; text: string; asked?: boolean };
   open: string;
   line: number;
   may: { edit: boolean };

@@ -32,7 +32,6 @@ var errorTexts = []Entry{
 	{"error.runtime.missing", "This machine has no {runtime}. Install it under Settings, Runtimes.", "이 컴퓨터에 {runtime}이(가) 없습니다. 설정의 런타임에서 설치하세요."},
 	{"error.body.json", "Kiln did not understand this request. Load the page again.", "요청을 이해하지 못했습니다. 페이지를 다시 불러오세요."},
 	{"error.draft.package", "This package is too large for a draft: at most {max}. Deploy it directly.", "패키지가 초안으로 열기에 너무 큽니다. 최대 {max}까지 가능합니다. 바로 배포하세요."},
-	{"error.note.long", "A note has at most {max} characters.", "메모는 최대 {max}자까지 쓸 수 있습니다."},
 	{"error.key.missing", "There is no such access key.", "그 액세스 키가 없습니다."},
 }
 
