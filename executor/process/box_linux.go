@@ -39,8 +39,25 @@ type box struct {
 func (b *box) kill() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if !b.stopping && b.cg != nil && b.pid != 0 {
+		go b.insist()
+	}
 	b.stopping = true
 	b.killLocked()
+}
+
+// insist kills again until the box is gone: the server may have frozen it after the first time, and a frozen process does not die.
+func (b *box) insist() {
+	for {
+		time.Sleep(100 * time.Millisecond)
+		b.mu.Lock()
+		gone := b.pid == 0
+		b.killLocked()
+		b.mu.Unlock()
+		if gone {
+			return
+		}
+	}
 }
 
 func (b *box) killLocked() {

@@ -301,6 +301,31 @@ func TestFrozenBoxesThawAndCanBeStopped(t *testing.T) {
 	}
 }
 
+func TestABoxThatIsFrozenWhileItDiesStillDies(t *testing.T) {
+	b := open(t)
+	if !b.Capabilities().Freezer {
+		t.Skip("no freezer on this rung")
+	}
+	for range 5 {
+		e := b.start(spec("python3.11", 128))
+		box := e.Sandbox.(*sandbox)
+		done := make(chan error, 1)
+		go func() { done <- e.Stop(context.Background()) }()
+		for frozen := true; frozen; { // a server that does not keep to the rules
+			select {
+			case err := <-done:
+				if err != nil {
+					t.Error(err)
+				}
+				frozen = false
+			default:
+				_ = box.write(fdFreezer, map[bool]string{false: "FROZEN", true: "1"}[box.cgroups == "v2"])
+				time.Sleep(30 * time.Millisecond)
+			}
+		}
+	}
+}
+
 func TestTheCPUMeterCountsWork(t *testing.T) {
 	b := open(t)
 	e := b.start(spec("python3.11", 128))

@@ -17,6 +17,9 @@ import (
 // helloTimeout bounds a spawner's probing, and how long a call waits for a new spawner.
 const helloTimeout = 20 * time.Second
 
+// startTimeout bounds a start whatever happens: a long burst waits for its turn in the spawner.
+const startTimeout = 5 * time.Minute
+
 // Driver is the server's side: it asks the spawner and holds the descriptors of the running boxes. It survives its spawner:
 // when one dies, its boxes count as exited and the next one is used.
 type Driver struct {
@@ -201,15 +204,17 @@ func (d *Driver) ask(ctx context.Context, q *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
+	key, kind := "sandbox.refused", lambda.Invalid
 	packet, err := encodeRequest(q)
 	if err == nil {
+		key, kind = "sandbox.away", lambda.Unavailable
 		err = w.send(packet)
 	}
 	if err != nil {
 		d.mu.Lock()
 		delete(d.pending, q.Seq)
 		d.mu.Unlock()
-		return answer{}, lambda.E(lambda.Unavailable, "sandbox.away").Because(err)
+		return answer{}, lambda.E(kind, key).Because(err)
 	}
 	select {
 	case a := <-ch:
@@ -317,7 +322,9 @@ func (d *Driver) startOnce(ctx context.Context, spec runner.Spec) (*sandbox, err
 	}
 	ch := make(chan started, 1)
 	go func() { // it must outlive ctx: a box that nobody waits for any more has to be ended
-		a, err := d.ask(context.WithoutCancel(ctx), q)
+		late, cancel := context.WithTimeout(context.WithoutCancel(ctx), startTimeout)
+		defer cancel()
+		a, err := d.ask(late, q)
 		if err == nil {
 			a.box.id = spec.ID
 			if spec.Code != "" {

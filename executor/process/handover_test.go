@@ -125,6 +125,21 @@ func TestColdStartRunsTheFunctionsOwnProgram(t *testing.T) {
 	}
 }
 
+func TestTheEnvironmentArrivesByteForByte(t *testing.T) {
+	b := open(t)
+	s := spec("python3.11", 128)
+	s.Code = b.tree("b6", map[string]string{"x": ""})
+	s.Env = []string{"PATH=/usr/bin:/bin", "LC_ALL=C.UTF-8", "ODD=\xff\xfe\x01\n=\"'\\", "BIG=" + strings.Repeat("\x01", 60<<10)}
+	got := b.start(s).run("import os\ne=os.environb\nreturn [e[b'ODD'].hex(), len(e[b'BIG']), len(e)]")
+	if got != `["fffe010a3d22275c", 61440, 4]` {
+		t.Error(got)
+	}
+	s.Env = append(s.Env, "MORE="+strings.Repeat("x", 5<<10))
+	if _, err := b.Start(t.Context(), s); err == nil {
+		t.Error("65 KiB of environment were taken")
+	}
+}
+
 func TestAnExecWrapperStartsTheRuntime(t *testing.T) {
 	b := open(t)
 	s := spec("python3.11", 128)

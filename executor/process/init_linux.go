@@ -394,7 +394,7 @@ func checkParent(w *wire) error {
 }
 
 // rawExec is execve without Go's own bookkeeping, which the filter would not like.
-func rawExec(argv, env []string) error {
+func rawExec(argv []string, env [][]byte) error {
 	path, err := syscall.BytePtrFromString(argv[0])
 	if err != nil {
 		return err
@@ -403,10 +403,11 @@ func rawExec(argv, env []string) error {
 	if err != nil {
 		return err
 	}
-	ev, err := syscall.SlicePtrFromStrings(env)
-	if err != nil {
-		return err
+	ev := make([]*byte, 0, len(env)+1)
+	for _, kv := range env {
+		ev = append(ev, &append(kv, 0)[0])
 	}
+	ev = append(ev, nil)
 	_, _, e := syscall.RawSyscall(syscall.SYS_EXECVE, uintptr(unsafe.Pointer(path)), uintptr(unsafe.Pointer(&av[0])), uintptr(unsafe.Pointer(&ev[0])))
 	return e
 }

@@ -123,6 +123,9 @@ func validTargets(list []runner.Target) bool {
 }
 
 func encodeRequest(q *request) ([]byte, error) {
+	if err := q.check(); err != nil {
+		return nil, err
+	}
 	head, err := json.Marshal(q)
 	if err != nil {
 		return nil, err
@@ -132,13 +135,14 @@ func encodeRequest(q *request) ([]byte, error) {
 	for _, kv := range q.env {
 		b = append(append(b, kv...), 0)
 	}
-	if len(b) > maxPacket {
-		return nil, fmt.Errorf("environment of %d bytes is too large", len(b))
+	if env := len(b) - 4 - len(head); len(head) > maxHeader || env > maxEnv {
+		return nil, fmt.Errorf("%w: %d bytes of environment", errPacket, env)
 	}
 	return b, nil
 }
 
 // decodeRequest takes a packet from the server, which is not trusted: whatever it returns without an error keeps every bound.
+// With an error the request is nil or good for its number only.
 func decodeRequest(b []byte) (*request, error) {
 	if len(b) < 4 {
 		return nil, errPacket
@@ -155,7 +159,7 @@ func decodeRequest(b []byte) (*request, error) {
 	}
 	var err error
 	if q.env, err = decodeEnv(b[4+n:]); err != nil {
-		return nil, err
+		return &request{Seq: q.Seq}, err // so that the refusal finds its way
 	}
 	return q, q.check()
 }

@@ -77,6 +77,13 @@ func TestBadPacketsAreRefused(t *testing.T) {
 	}
 }
 
+func TestARefusalKeepsItsNumber(t *testing.T) {
+	b := packet(`{"op":"start","seq":7,"box":1,"runtime":"nodejs20.x","memory":128,"tmp":512,"code":"`+strings.Repeat("a", 64)+`"}`, strings.Repeat("A", maxEnv)+"=1\x00")
+	if q, err := decodeRequest(b); err == nil || q == nil || q.Seq != 7 {
+		t.Errorf("%+v %v", q, err)
+	}
+}
+
 func FuzzDecodeRequest(f *testing.F) {
 	for _, b := range badPackets {
 		f.Add(b)

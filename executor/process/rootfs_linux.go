@@ -20,8 +20,9 @@ type boxConf struct {
 	Files      map[string]string
 	TmpMB      int // size of a tmpfs at /tmp; 0 when Mounts has one
 	DataMB     int // RLIMIT_DATA where no cgroup holds the memory; 0 for none
-	Argv, Env  []string
-	Processes  int // RLIMIT_NPROC where no cgroup counts; 0 for none
+	Argv       []string
+	Env        [][]byte // NAME=value; bytes, because JSON would change what is not UTF-8
+	Processes  int      // RLIMIT_NPROC where no cgroup counts; 0 for none
 	CgroupRoot bool
 	DNS        bool // open the name server's sockets
 	Bare       bool // no channel and no records: the runtime speaks the Runtime API

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -29,9 +30,10 @@ type sandbox struct {
 	ls      map[byte]net.Listener
 	dns     net.PacketConn // on 127.0.0.1:53 inside; nil without a network
 
-	once   sync.Once
-	exited chan struct{}
-	exit   runner.Exit
+	stopping atomic.Bool
+	once     sync.Once
+	exited   chan struct{}
+	exit     runner.Exit
 }
 
 var (
@@ -201,6 +203,7 @@ func (b *sandbox) Stop(ctx context.Context) error {
 		return nil
 	default:
 	}
+	b.stopping.Store(true)
 	if _, err := b.d.ask(ctx, &request{Op: opKill, Box: b.box}); err != nil && ctx.Err() != nil {
 		return fmt.Errorf("stop the sandbox: %w", err)
 	}
@@ -247,6 +250,9 @@ func (b *sandbox) Throttle(milliCPU int) error {
 }
 
 func (b *sandbox) Freeze() error {
+	if b.stopping.Load() {
+		return nil // a frozen box would not die
+	}
 	return b.write(fdFreezer, map[bool]string{false: "FROZEN", true: "1"}[b.cgroups == "v2"])
 }
 

@@ -53,6 +53,7 @@ type spawner struct {
 	names   atomic.Uint64
 	nursery *nursery      // nil until the probe has passed
 	boots   chan struct{} // at most so many boxes boot at a time
+	handing chan struct{} // and so many are handed over
 
 	mu    sync.Mutex
 	boxes map[uint64]*box
@@ -87,7 +88,7 @@ func SpawnerMainWith(args []string, cfg Config) int {
 		return 1
 	}
 	s := &spawner{cfg: cfg, w: w, log: log, token: rand.Text()[:8], boxes: map[uint64]*box{},
-		boots: make(chan struct{}, max(4, 2*runtime.NumCPU()))}
+		boots: make(chan struct{}, max(4, 2*runtime.NumCPU())), handing: make(chan struct{}, 64)}
 	if err := s.prepare(); err != nil {
 		s.caps.Rung = runner.RungD
 		s.caps.Missing = append(s.caps.Missing, lambda.Problem{Field: "isolation", Key: "sandbox.cannot", Params: lambda.P("detail", err.Error())})
@@ -345,7 +346,11 @@ func (s *spawner) handle(packet []byte) {
 	case opStart:
 		s.start(q)
 	case opHandOver:
-		s.answer(doneReply(q.Seq, s.handOver(q)))
+		s.handing <- struct{}{}
+		go func() {
+			defer func() { <-s.handing }()
+			s.answer(doneReply(q.Seq, s.handOver(q)))
+		}()
 	case opKill:
 		if b := s.box(q.Box); b != nil {
 			b.kill()

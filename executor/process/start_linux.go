@@ -123,7 +123,10 @@ func (s *spawner) bootBox(b *box, q *request, argv []string, extra *mountPlan, b
 	if err != nil {
 		return nil, err
 	}
-	conf.Argv, conf.Env, conf.Bare = argv, q.env, bare
+	conf.Argv, conf.Bare = argv, bare
+	for _, kv := range q.env {
+		conf.Env = append(conf.Env, []byte(kv))
+	}
 	all := &mountPlan{mounts: append(plan.mounts, extra.mounts...), fds: append(plan.fds, extra.fds...)}
 	conf.Mounts = all.mounts
 	u, err := s.take()
