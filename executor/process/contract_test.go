@@ -179,7 +179,7 @@ func TestNothingOfAStoppedBoxRemains(t *testing.T) {
 }
 
 // namespaces gives the box's pid namespace, as it sees it itself.
-func (e *eval) namespaces(t testing.TB) string {
+func (e *eval) namespaces(t testing.TB) pidNS {
 	t.Helper()
 	code := does{node: `return require('fs').readlinkSync('/proc/self/ns/pid')`, python: `import os
 return os.readlink('/proc/self/ns/pid')`}
@@ -187,14 +187,43 @@ return os.readlink('/proc/self/ns/pid')`}
 	if strings.HasPrefix(got, "error") {
 		got = e.run(code.node)
 	}
-	return strings.Trim(got, `"`)
+	return findNS(t, strings.Trim(got, `"`))
 }
 
-func processesIn(ns string) (n int) {
+// pidNS is a box's pid namespace with its first process. Its number alone says nothing later: the kernel gives it away again.
+type pidNS struct {
+	link string
+	pid  int
+	born string
+}
+
+func findNS(t testing.TB, link string) pidNS {
+	t.Helper()
+	statuses, _ := filepath.Glob("/proc/[0-9]*/status")
+	for _, path := range statuses {
+		if to, err := os.Readlink(filepath.Dir(path) + "/ns/pid"); err != nil || to != link {
+			continue
+		}
+		text, _ := os.ReadFile(path)
+		_, nspid, _ := strings.Cut(string(text), "NSpid:")
+		var pid, inside int
+		if _, err := fmt.Sscan(nspid, &pid, &inside); err == nil && inside == 1 {
+			return pidNS{link, pid, bornAt(pid)}
+		}
+	}
+	t.Fatalf("no first process in %s", link)
+	return pidNS{}
+}
+
+// processesIn counts the living. When the first process is dead, the kernel has ended all others before.
+func processesIn(ns pidNS) (n int) {
+	if bornAt(ns.pid) != ns.born {
+		return 0
+	}
 	links, _ := filepath.Glob("/proc/[0-9]*/ns/pid")
 	for _, l := range links {
 		stat, _ := os.ReadFile(filepath.Dir(filepath.Dir(l)) + "/stat")
-		if to, err := os.Readlink(l); err == nil && to == ns && !strings.Contains(string(stat), ") Z ") { // the dead wait for their parent
+		if to, err := os.Readlink(l); err == nil && to == ns.link && !strings.Contains(string(stat), ") Z ") { // the dead wait for their parent
 			n++
 		}
 	}

@@ -41,7 +41,7 @@ func TestCloseEndsEverything(t *testing.T) {
 func TestReapAfterTheSpawnerWasKilled(t *testing.T) {
 	b := open(t)
 	plain, frozen := b.start(spec("python3.11", 128)), b.start(spec("python3.11", 128))
-	ns := []string{plain.namespaces(t), frozen.namespaces(t)}
+	ns := []pidNS{plain.namespaces(t), frozen.namespaces(t)}
 	if got := plain.run("import ctypes\nreturn ctypes.CDLL(None).prctl(1,0,0,0,0)"); got != "0" { // tries to outlive its spawner
 		t.Fatal(got)
 	}

@@ -97,12 +97,12 @@ func (h *house) line(word string) string {
 	}
 }
 
-func (h *house) box(kind string) (ns string) {
+func (h *house) box(kind string) pidNS {
 	h.t.Helper()
 	if _, err := io.WriteString(h.in, kind+"\n"); err != nil {
 		h.t.Fatal(err)
 	}
-	return strings.Trim(h.line("box"), `"`)
+	return findNS(h.t, strings.Trim(h.line("box"), `"`))
 }
 
 func (h *house) killAll() {
@@ -136,7 +136,7 @@ func (h *house) wait() int {
 	return 0
 }
 
-func (h *house) wantNothing(ns ...string) {
+func (h *house) wantNothing(ns ...pidNS) {
 	h.t.Helper()
 	for _, n := range ns {
 		waitFor(h.t, "boxes to end", func() bool { return processesIn(n) == 0 })
@@ -206,7 +206,7 @@ func TestASecondSignalEndsAtOnce(t *testing.T) {
 
 func TestNothingOutlivesAKilledServer(t *testing.T) {
 	h := newHouse(t, "")
-	ns := []string{h.box("plain"), h.box("frozen")}
+	ns := []pidNS{h.box("plain"), h.box("frozen")}
 	if err := unix.Kill(h.server, unix.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
@@ -228,7 +228,7 @@ func TestNothingOutlivesAKilledParent(t *testing.T) {
 
 func TestReapAfterEverythingWasKilled(t *testing.T) {
 	h := newHouse(t, "")
-	ns := []string{h.box("plain"), h.box("frozen")}
+	ns := []pidNS{h.box("plain"), h.box("frozen")}
 	spawner := spawnerOf(t, h.cmd.Process.Pid)
 	for _, pid := range []int{h.cmd.Process.Pid, h.server, spawner} {
 		if err := unix.Kill(pid, unix.SIGKILL); err != nil {
