@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -26,6 +27,7 @@ func TestLook(t *testing.T) {
 	w := open(t)
 	w.furnish(t)
 	browser := w.browser(t)
+	w.shootForms(t, browser, dir)
 	pages := map[string]string{
 		"home": "/", "functions": "/functions", "create": "/new?template=s3-reader", "create-zip": "/new?template=zip", "configure": "/functions/orders-api/configure",
 		"versions": "/functions/orders-api/versions", "runtimes": "/settings/runtimes", "account": "/settings/account", "sessions": "/settings/sessions",
@@ -41,6 +43,23 @@ func TestLook(t *testing.T) {
 			width                 int64
 		}{{"light-1440", "light", "en", 1440}, {"dark-1440", "dark", "ko", 1440}, {"light-390", "light", "en", 390}} {
 			w.shoot(t, browser, filepath.Join(dir, name+"-"+look.suffix+".png"), path, look.theme, look.locale, look.width)
+		}
+	}
+}
+
+// shootForms takes pictures of what only a sent form shows: messages next to fields, and a conflict.
+func (w *workshop) shootForms(t *testing.T, browser context.Context, dir string) {
+	t.Helper()
+	if only := os.Getenv("KILN_TEST_PAGES"); only != "" && !strings.Contains(only, "forms") {
+		return
+	}
+	send := `document.querySelector("[name=memory]").value = "%s"; document.querySelector("[name=timeout]").value = "%s"; document.querySelector("button[value=save]").click()`
+	for name, script := range map[string]string{
+		"wrong":    strings.Replace(strings.Replace(send, "%s", "64", 1), "%s", "1200", 1),
+		"conflict": `document.querySelector("[name=revision]").value = "1"; ` + strings.Replace(strings.Replace(send, "%s", "512", 1), "%s", "3", 1),
+	} {
+		for _, width := range []int64{1440, 390} {
+			w.shoot(t, browser, filepath.Join(dir, fmt.Sprintf("%s-light-%d.png", name, width)), "/functions/orders-api/configure#!"+script, "light", "en", width)
 		}
 	}
 }
@@ -87,6 +106,9 @@ func (w *workshop) shoot(t *testing.T, ctx context.Context, file, path, theme, l
 		"review":  `document.querySelector("[name=memory]").value = "512"; document.querySelector("button[value=review]").click()`,
 		"menu":    `document.querySelector("details.menu").open = true`,
 	}[act]
+	if send, ok := strings.CutPrefix(act, "!"); ok {
+		do(chromedp.Evaluate[chromedp.Void](send), chromedp.WaitVisible(chromedp.CSS(".err-msg, .conflict")))
+	}
 	if script != "" {
 		w.evaluate(t, ctx, `(async () => { `+script+`; for (let i = 0; i < 100 && !document.querySelector(".dialog, details[open]"); i++) await new Promise(r => setTimeout(r, 20)); return 1 })()`)
 	}

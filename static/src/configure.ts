@@ -84,12 +84,15 @@ export async function start(el: HTMLElement) {
 function followSections(form: HTMLElement): () => void {
   const links = new Map([...form.querySelectorAll<HTMLElement>("[data-section]")].map((a) => [a.dataset.section!, a]));
   const pane = form.querySelector(".cfg-m");
+  const seen = new Set<string>();
   const watch = new IntersectionObserver((entries) => {
     for (const e of entries) {
-      if (!e.isIntersecting) continue;
-      links.forEach((a) => a.removeAttribute("aria-current"));
-      links.get(e.target.id)?.setAttribute("aria-current", "true");
+      if (e.isIntersecting) seen.add(e.target.id);
+      else seen.delete(e.target.id);
     }
+    const top = [...links.keys()].find((id) => seen.has(id));
+    if (!top) return;
+    links.forEach((a, id) => (id === top ? a.setAttribute("aria-current", "true") : a.removeAttribute("aria-current")));
   }, { root: pane, rootMargin: "0px 0px -75% 0px" });
   form.querySelectorAll(".cfg-s").forEach((s) => watch.observe(s));
   return () => watch.disconnect();

@@ -121,6 +121,7 @@ export function startPage() {
   settleNotices();
   startDialogs();
   startMenus();
+  document.querySelector(".tabs [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
   document.addEventListener("click", onClick);
   document.addEventListener("keydown", onKey);
   document.addEventListener("htmx:afterSettle", settleNotices);
