@@ -79,13 +79,13 @@ func (in *layerInput) check() error {
 	k.present(in.Content != nil, "content")
 	for _, r := range in.CompatibleRuntimes {
 		if !slices.Contains(lambda.Runtimes, r) && !retired.MatchString(r) {
-			k.add("'["+strings.Join(in.CompatibleRuntimes, ", ")+"]'", "compatibleRuntimes", "Member must satisfy enum value set: "+listRuntimes())
+			k.add("'["+strings.Join(in.CompatibleRuntimes, ", ")+"]'", "compatibleRuntimes", "Member must satisfy enum value set: ["+strings.Join(lambda.Runtimes, ", ")+"]")
 			break
 		}
 	}
 	for _, a := range in.CompatibleArchitectures {
 		if a != "x86_64" && a != "arm64" {
-			k.add("'["+strings.Join(in.CompatibleArchitectures, ", ")+"]'", "compatibleArchitectures", "Member must satisfy enum value set: [x86_64, arm64]")
+			k.add("'["+strings.Join(in.CompatibleArchitectures, ", ")+"]'", "compatibleArchitectures", "Member must satisfy constraint: [Member must satisfy enum value set: [x86_64, arm64], Member must not be null]")
 			break
 		}
 	}
@@ -167,7 +167,7 @@ func (c *call) layerFilter() (lambda.LayerFilter, int, string, error) {
 	f := lambda.LayerFilter{Runtime: c.query.Get("CompatibleRuntime"), Architecture: c.query.Get("CompatibleArchitecture")}
 	var k checks
 	if f.Runtime != "" && !slices.Contains(lambda.Runtimes, f.Runtime) && !retired.MatchString(f.Runtime) {
-		k.add(quoted(f.Runtime), "compatibleRuntime", "Member must satisfy enum value set: "+strings.TrimSuffix(listRuntimes(), " or be a valid ARN"))
+		k.add(quoted(f.Runtime), "compatibleRuntime", "Member must satisfy enum value set: ["+strings.Join(lambda.Runtimes, ", ")+"]")
 	}
 	if f.Architecture != "" {
 		k.oneOf(f.Architecture, "compatibleArchitecture", "x86_64", "arm64")

@@ -168,8 +168,11 @@ func removePermission(c *call) (any, error) {
 }
 
 func (c *call) dropStatement(on lambda.PolicySubject, sid, getter string) error {
-	if _, err := c.api.Store.Policy(c.ctx(), on); lambda.KeyOf(err) == "policy.missing" {
+	switch _, err := c.api.Store.Policy(c.ctx(), on); lambda.KeyOf(err) {
+	case "policy.missing":
 		return notFound("No policy is associated with the given resource.")
+	case "function.missing":
+		return notFound("No policy found for: %s", c.arn())
 	}
 	err := c.api.Store.RemoveStatement(c.ctx(), c.who, on, sid, c.query.Get("RevisionId"))
 	if err != nil {

@@ -491,8 +491,13 @@ func decodeTagged(c *call) error {
 
 // tagged refuses what has no tags here.
 func (c *call) tagged() error {
-	if c.function != "" {
+	switch arn := c.path[0]; {
+	case c.function != "":
 		return nil
+	case strings.Contains(arn, ":event-source-mapping:"):
+		return notFound("Event source mapping not found: %s", arn)
+	case strings.Contains(arn, ":capacity-provider:"):
+		return notFound("Capacity provider not found: %s", arn)
 	}
 	return notFound("The resource you requested does not exist.")
 }

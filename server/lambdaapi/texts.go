@@ -45,6 +45,9 @@ var texts = map[string]func(c *call, e *lambda.Error) *failure{
 		return invalidValue("The destination ARN %s is invalid.", e.Params["arn"])
 	},
 	"zip.size": func(*call, *lambda.Error) *failure {
+		return tooLarge("Zipped size must be smaller than %d bytes", lambda.MaxZip)
+	},
+	"zip.unzipped": func(*call, *lambda.Error) *failure {
 		return invalidValue("Unzipped size must be smaller than %d bytes", lambda.MaxUnzipped)
 	},
 	"event.json": notJSON,

@@ -105,6 +105,7 @@ type world struct {
 	api       *lambdaapi.API
 	url       string
 	server    *httptest.Server
+	said      []string // texts of the errors that scenes provoked
 }
 
 func newWorld(t testing.TB) *world {
