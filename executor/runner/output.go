@@ -8,6 +8,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"kiln/executor/runtimes"
 	"kiln/lambda"
 )
@@ -32,6 +34,8 @@ type capture struct {
 	mu        sync.Mutex
 	base      lambda.LogLine
 	adopted   bool
+	polled    []unix.PollFd // of the pipes, −1 for those that have ended
+	closed    bool
 	requestID string
 	tail      *tail
 	now       time.Time
@@ -40,6 +44,7 @@ type capture struct {
 
 // pipe is one of the worker's outputs.
 type pipe struct {
+	index int
 	file  io.ReadCloser
 	raw   syscall.RawConn
 	write func([]byte) // parses what was read, under the capture's lock
@@ -82,7 +87,10 @@ func (c *capture) open(file io.ReadCloser, write func([]byte), flush func()) err
 	if err != nil {
 		return fmt.Errorf("open a worker's pipe: %w", err)
 	}
-	p := &pipe{file: file, raw: raw, write: write, flush: flush}
+	p := &pipe{index: len(c.pipes), file: file, raw: raw, write: write, flush: flush}
+	if err := raw.Control(func(fd uintptr) { c.polled = append(c.polled, unix.PollFd{Fd: int32(fd), Events: unix.POLLIN}) }); err != nil {
+		return fmt.Errorf("open a worker's pipe: %w", err)
+	}
 	p.step = func(fd uintptr) bool {
 		c.mu.Lock()
 		defer c.mu.Unlock()
@@ -133,6 +141,7 @@ func (c *capture) readOnce(p *pipe, fd int) int {
 			return 0
 		case err != nil || n == 0:
 			p.ended = true
+			c.polled[p.index].Fd = -1
 			c.now = time.Now()
 			p.flush()
 			return -1
@@ -203,14 +212,26 @@ func (c *capture) end() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.now = time.Now()
-	for _, p := range c.pipes {
-		if !p.ended {
-			_ = p.raw.Control(p.sweep) // fails when the pipe was closed: then its reader has seen its end
+	if n, err := c.poll(); n > 0 || err != nil {
+		for _, p := range c.pipes {
+			if !p.ended {
+				_ = p.raw.Control(p.sweep) // fails when the pipe was closed: then its reader has seen its end
+			}
 		}
+	}
+	for _, p := range c.pipes {
 		p.flush()
 	}
 	c.deliver()
 	c.requestID, c.tail = "", nil
+}
+
+// poll counts the pipes that have something to read: one system call where most invocations have said nothing. Under the lock.
+func (c *capture) poll() (int, error) {
+	if c.closed {
+		return 0, nil
+	}
+	return unix.Poll(c.polled, 0)
 }
 
 // drainTime bounds the wait for the end of the pipes of a sandbox that is gone: a driver that leaves one open loses what is in it.
@@ -225,6 +246,9 @@ func (c *capture) close() {
 }
 
 func (c *capture) closePipes() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closed = true // the numbers in polled are somebody else's from now on
 	for _, p := range c.pipes {
 		p.file.Close()
 	}

@@ -165,11 +165,11 @@ func TestIdleWorkersEnd(t *testing.T) {
 func TestThePoolFollowsDemand(t *testing.T) {
 	m := &executortest.Memory{}
 	s := newMemoryStand(t, m, nil)
-	eventually(t, "one runtime is booted ahead", func() bool { return s.Capacity().PreBooted == 1 })
+	eventually(t, "one runtime of each small class is booted ahead", func() bool { return s.Capacity().PreBooted == 2 })
 	for i := range 6 {
 		s.do(t, event(s.behaviour(t, executortest.Echo, fmt.Sprint("f", i)), `1`))
 	}
-	eventually(t, "more are booted ahead", func() bool { return s.Capacity().PreBooted >= 3 })
+	eventually(t, "more are booted ahead", func() bool { return s.Capacity().PreBooted >= 4 })
 }
 
 func TestFailedStartsFailTheQueueAndAreTriedAgain(t *testing.T) {

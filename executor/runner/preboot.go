@@ -173,8 +173,12 @@ func (r *Runner) warmFirst() {
 		}
 	}
 	for _, name := range names {
-		if rt, _, err := r.Runtimes.Resolve(name); err == nil && rt.Family != runtimes.Provided {
-			r.shelfOf(shelfKey{rt.Name, classes[0]}).base = 1
+		rt, _, err := r.Runtimes.Resolve(name)
+		if err != nil || rt.Family == runtimes.Provided {
+			continue
+		}
+		for _, class := range classes[:2] { // most functions are small
+			r.shelfOf(shelfKey{rt.Name, class}).base = 1
 		}
 	}
 }
