@@ -78,8 +78,13 @@ func cpuOf(who int) time.Duration {
 }
 
 func benchmark(b *testing.B, c lambda.Config, files map[string]string) {
+	b.Run("plain", func(b *testing.B) { warm(b, newStand(b, nil), c, files) })
+	b.Run("sandbox", func(b *testing.B) { warm(b, newSandboxStand(b), c, files) })
+}
+
+// warm measures the round trip to a worker that has run before.
+func warm(b *testing.B, s *stand, c lambda.Config, files map[string]string) {
 	bare := bareNode(b)
-	s := newStand(b, nil)
 	c.MemoryMB = 1769
 	d := s.Deploy(b, "hello", c, files)
 	a := executor.Assignment{RequestID: "8f2c1a00-0000-4000-8000-000000000001", Digest: d, Event: []byte(`{"path":"/hello","n":1}`), AcceptedAt: time.Now(), Timeout: 10 * time.Second}
@@ -123,6 +128,45 @@ func BenchmarkRunnerPython(b *testing.B) {
 
 func BenchmarkRunnerGo(b *testing.B) {
 	benchmark(b, lambda.Config{Runtime: "provided.al2023"}, map[string]string{"bootstrap": goBootstrap(b)})
+}
+
+// BenchmarkFirstCall measures the first call of a new function while the pool has a runtime for it, against node -e ”.
+func BenchmarkFirstCall(b *testing.B) {
+	for name, c := range map[string]struct {
+		lambda.Config
+		files map[string]string
+	}{
+		"node":   {lambda.Config{Runtime: "nodejs20.x", Handler: "index.handler"}, map[string]string{"index.js": helloNode}},
+		"python": {lambda.Config{Runtime: "python3.11", Handler: "app.handler"}, map[string]string{"app.py": helloPython}},
+	} {
+		b.Run(name, func(b *testing.B) {
+			s := newSandboxStand(b)
+			bare := median(20, func() {
+				if err := exec.Command("node", "-e", "").Run(); err != nil {
+					b.Skip(err)
+				}
+			})
+			var took []time.Duration
+			for i := range 60 {
+				d := s.Deploy(b, fmt.Sprint("f", i), c.Config, c.files)
+				for s.Capacity().PreBooted < 4 {
+					time.Sleep(5 * time.Millisecond)
+				}
+				began := time.Now()
+				if out, err := s.Run(context.Background(), event(d, `{}`)); err != nil || out.FunctionError != "" {
+					b.Fatal(err, string(out.Payload))
+				}
+				took = append(took, time.Since(began))
+			}
+			slices.Sort(took)
+			ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+			b.ReportMetric(ms(took[30]), "p50-ms")
+			b.ReportMetric(ms(took[59]), "max-ms")
+			b.ReportMetric(float64(took[30])/float64(bare), "×node-e")
+			b.ReportMetric(ms(bare), "node-e-ms")
+			b.ReportMetric(0, "ns/op")
+		})
+	}
 }
 
 // goBootstrap is an unmodified aws-lambda-go program, built once.

@@ -12,8 +12,9 @@ import (
 const (
 	queueLook   = 5 * time.Millisecond // between looks at queues whose workers may wait
 	measureLook = time.Second
-	longRun     = 5 * time.Millisecond  // an invocation is looked at from this age on
-	unmeasured  = 20 * time.Millisecond // without a meter, one of this age counts as waiting
+	calmWindow  = 5 * time.Millisecond  // over this time a run that uses next to no processor counts as waiting
+	busyWindow  = 60 * time.Millisecond // the same where more is runnable than the cores can serve: such a run may only wait for its turn
+	unmeasured  = 20 * time.Millisecond // without a meter, a run of this age counts as waiting
 	maxLooks    = 64                    // workers looked at in one go
 )
 
@@ -91,6 +92,10 @@ func (r *Runner) toFreeze(now time.Time) []*worker {
 // lookAtQueues is the admission rule's second half: another worker also starts when all workers of a queue wait for something. Under the lock.
 func (r *Runner) lookAtQueues(now time.Time) {
 	r.offCPU = 0
+	window := calmWindow
+	if runnableTasks() > 2*r.Cores {
+		window = busyWindow
+	}
 	looks := maxLooks
 	allOff := map[*pool]bool{}
 	for _, p := range r.pools {
@@ -99,7 +104,7 @@ func (r *Runner) lookAtQueues(now time.Time) {
 			if looks--; looks < 0 {
 				break
 			}
-			if w.isOff(now) {
+			if w.isOff(now, window) {
 				off++
 			}
 		}
@@ -119,10 +124,10 @@ func (r *Runner) lookAtQueues(now time.Time) {
 	}
 }
 
-// isOff says whether the worker's run has used next to no processor since the last look.
-func (w *worker) isOff(now time.Time) bool {
+// isOff says whether the worker's run has used next to no processor over the last window.
+func (w *worker) isOff(now time.Time, window time.Duration) bool {
 	inv := w.current.Load()
-	if inv == nil || now.Sub(inv.started) < longRun {
+	if inv == nil || now.Sub(inv.started) < window {
 		w.seenRun = nil
 		return false
 	}
@@ -130,10 +135,28 @@ func (w *worker) isOff(now time.Time) bool {
 	if !ok {
 		return now.Sub(inv.started) > unmeasured
 	}
-	used, before, at := meter.CPU(), w.seenCPU, w.seenAt
-	same := w.seenRun == inv
+	if w.seenRun == inv && now.Sub(w.seenAt) < window {
+		return w.seenOff
+	}
+	used := meter.CPU()
+	w.seenOff = w.seenRun == inv && (used-w.seenCPU)*10 < now.Sub(w.seenAt)
 	w.seenRun, w.seenCPU, w.seenAt = inv, used, now
-	return same && (used-before)*10 < now.Sub(at)
+	return w.seenOff
+}
+
+// runnableTasks is how many threads of the machine run or wait for a core; 0 where it cannot be read.
+func runnableTasks() int {
+	b, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return 0
+	}
+	fields := strings.Fields(string(b))
+	if len(fields) < 4 {
+		return 0
+	}
+	running, _, _ := strings.Cut(fields[3], "/")
+	n, _ := strconv.Atoi(running) // 0 when it is no number
+	return n
 }
 
 // measure counts memory, lets shelves follow demand, and ends what nobody uses.

@@ -32,6 +32,7 @@ type worker struct {
 	seenRun   *invocation // at Tend's last look
 	seenCPU   time.Duration
 	seenAt    time.Time
+	seenOff   bool
 }
 
 func itoa(n int) string { return strconv.Itoa(n) }
