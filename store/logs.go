@@ -93,8 +93,11 @@ func (s *Store) FlushedLSN(ctx context.Context) (lsn uint64, err error) {
 func (s *Store) LogLines(ctx context.Context, q lambda.LogQuery) ([]lambda.LogLine, error) {
 	var lines []lambda.LogLine
 	err := s.search(ctx, "read log lines", func(ctx context.Context, c *pgx.Conn) error {
-		w, err := logConditions(ctx, c, q)
-		if err != nil {
+		if err := narrowToRequest(ctx, c, &q); err != nil {
+			return err
+		}
+		w := logConditions(&q)
+		if empty, err := w.window(ctx, c, &q); err != nil || empty {
 			return err
 		}
 		order := " ORDER BY epoch, seq"
@@ -126,25 +129,18 @@ func (s *Store) search(ctx context.Context, what string, f func(ctx context.Cont
 	return err
 }
 
-func logConditions(ctx context.Context, c *pgx.Conn, q lambda.LogQuery) (*conditions, error) {
+func logConditions(q *lambda.LogQuery) *conditions {
 	var w conditions
 	if q.FunctionID != 0 {
 		w.add("function_id = ", q.FunctionID)
 	}
 	if q.RequestID != "" {
-		if err := w.ofRequest(ctx, c, q.RequestID); err != nil {
-			return nil, err
-		}
+		w.add("request_id = ", uuidOf(q.RequestID)) // NULL matches nothing
 	}
 	if q.Worker != "" {
 		w.add("worker = ", clean(q.Worker))
 	}
-	if !q.From.IsZero() {
-		w.add("ts >= ", q.From)
-	}
-	if !q.To.IsZero() {
-		w.add("ts < ", q.To)
-	}
+	w.between(q.From, q.To)
 	if q.MinLevel > lambda.LevelNone {
 		w.add("level >= ", int16(q.MinLevel))
 	}
@@ -157,25 +153,33 @@ func logConditions(ctx context.Context, c *pgx.Conn, q lambda.LogQuery) (*condit
 	if q.Before != (lambda.LogID{}) {
 		w.clauses = append(w.clauses, "(epoch, seq) < ("+w.arg(q.Before.Epoch)+", "+w.arg(q.Before.Seq)+")")
 	}
-	return &w, nil
+	return &w
 }
 
-// ofRequest narrows to one request's lines. A run that has ended says when they were written, so that no other day is read.
-func (w *conditions) ofRequest(ctx context.Context, c *pgx.Conn, request string) error {
-	id := uuidOf(request)
-	w.add("request_id = ", id)
+// narrowToRequest narrows the query to the function and the time of a request's runs that have ended; lines of one that still runs are
+// looked for in the window as it is.
+func narrowToRequest(ctx context.Context, c *pgx.Conn, q *lambda.LogQuery) error {
+	id := uuidOf(q.RequestID)
 	if !id.Valid {
-		return nil // matches nothing
+		return nil
 	}
+	var function *int64
 	var first, last *time.Time
-	err := c.QueryRow(ctx, "SELECT min(least(accepted_at, ts)), max(ts + duration_us * interval '1 microsecond') FROM invocations WHERE request_id = $1", id).
-		Scan(&first, &last)
-	if err != nil || first == nil {
+	err := c.QueryRow(ctx, "SELECT min(function_id), min(least(accepted_at, ts)), max(ts + duration_us * interval '1 microsecond') FROM invocations WHERE request_id = $1", id).
+		Scan(&function, &first, &last)
+	if err != nil || function == nil {
 		return err
 	}
 	const slack = time.Minute // output of a starting worker, and clocks
-	w.add("ts >= ", first.Add(-slack))
-	w.add("ts < ", last.Add(slack))
+	if q.FunctionID == 0 {
+		q.FunctionID = *function
+	}
+	if from := first.Add(-slack); from.After(q.From) {
+		q.From = from
+	}
+	if to := last.Add(slack); q.To.IsZero() || to.Before(q.To) {
+		q.To = to
+	}
 	return nil
 }
 
@@ -188,10 +192,7 @@ func (s *Store) LogHistogram(ctx context.Context, q lambda.LogQuery, buckets int
 		return counts, nil
 	}
 	err := s.search(ctx, "count log lines", func(ctx context.Context, c *pgx.Conn) error {
-		w, err := logConditions(ctx, c, q)
-		if err != nil {
-			return err
-		}
+		w := logConditions(&q)
 		sql := "SELECT floor(extract(epoch FROM ts - " + w.arg(q.From) + ") / " + w.arg(width.Seconds()) + "::float8)::int AS bucket, level, count(*) FROM log_lines" +
 			w.sql() + " GROUP BY 1, 2"
 		rows, err := c.Query(ctx, sql, w.args...)
