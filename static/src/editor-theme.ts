@@ -39,6 +39,7 @@ const frame = EditorView.theme({
   ".cm-nonmatchingBracket, &.cm-focused .cm-nonmatchingBracket": { backgroundColor: "var(--err-wash)" },
   ".cm-selectionMatch": { backgroundColor: "var(--select)" },
   ".cm-searchMatch": { backgroundColor: "var(--find)", outline: "0" },
+  ".cm-searchMatch, .cm-searchMatch span": { color: "var(--ink)" },
   ".cm-searchMatch-selected": { backgroundColor: "var(--find)", outline: "1px solid var(--ink-2)" },
   ".cm-foldPlaceholder": { background: "var(--hover)", border: "0", color: "var(--ink-3)", padding: "0 6px" },
   ".cm-lintRange-error": { backgroundImage: "none", textDecoration: "underline wavy var(--c-err) 1px", textUnderlineOffset: "4px" },

@@ -47,6 +47,7 @@ function basics(shared: Shared): Extension {
   return [
     EditorView.cspNonce.of(shared.nonce),
     EditorState.phrases.of(shared.phrases),
+    EditorView.contentAttributes.of({ tabindex: "0" }),
     keymap.of(shared.keys), overSelection,
     lineNumbers(), highlightActiveLineGutter(), highlightSpecialChars(), history(), drawSelection(), dropCursor(),
     EditorState.allowMultipleSelections.of(true), indentOnInput(), bracketMatching(), closeBrackets(), rectangularSelection(),

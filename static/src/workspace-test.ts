@@ -265,6 +265,7 @@ export class TestPanel {
       stop();
       this.lastEvent = event;
       if (turn === this.turn) await this.follow(answer.run, turn, since);
+      else if (answer.run.state === "done" && !answer.run.failed) this.lastDone = answer.run;
     } catch (e) {
       clearTimeout(slow);
       stop();
