@@ -340,8 +340,8 @@ def run(channel, h, handler, payload):
 
 
 def preload():
-    """Loads what most functions want, while the pool has the time."""
-    import base64, datetime, decimal, hashlib, importlib, logging, re, traceback, urllib.request, uuid  # noqa: F401, E401
+    """Loads what most functions want, while the pool has the time; not more, because an idle worker shall stay below 10 MB."""
+    import base64, datetime, hashlib, http.client, importlib, logging, re, traceback  # noqa: F401, E401
 
 
 def main():
