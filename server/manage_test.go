@@ -384,7 +384,7 @@ func TestWrongFieldsKeepWhatWasTyped(t *testing.T) {
 	for name, c := range map[string]struct{ field, value, want string }{
 		"name with blanks": {"name", "my function", "Use 1 to 64 letters"},
 		"name that exists": {"name", "taken", "exists already"},
-		"memory too small": {"memory", "1", "Choose 128 to 10240"},
+		"memory too small": {"memory", "1", "Choose 128 to 10,240"},
 		"memory in words":  {"memory", "lots", "Enter a whole number"},
 		"markup as a name": {"name", `"><script>x</script>`, "Use 1 to 64 letters"},
 	} {
@@ -624,7 +624,7 @@ func TestSettingsAreSavedTogetherOrNotAtAll(t *testing.T) {
 	form.Set("concurrency", "500")
 	form.Set("logDays", "0")
 	resp, body := w.post(t, "/settings/account", form)
-	if resp.StatusCode != 422 || !strings.Contains(textOf(body), "Choose 1 to 3650.") {
+	if resp.StatusCode != 422 || !strings.Contains(textOf(body), "Choose 1 to 3,650.") {
 		t.Fatalf("%d %s", resp.StatusCode, textOf(body))
 	}
 	n := 0

@@ -4,6 +4,8 @@ package web
 
 import (
 	"context"
+	"slices"
+	"strconv"
 	"time"
 
 	"kiln/lambda"
@@ -89,9 +91,16 @@ func ProblemText(l messages.Locale, p lambda.Problem) string {
 	return l.T("problem."+p.Key, pairs(p.Params)...)
 }
 
+// countParams are the parameters that are numbers to read, not names.
+var countParams = []string{"min", "max", "size", "bytes", "limit"}
+
 func pairs(p lambda.Params) []any {
 	out := make([]any, 0, 2*len(p))
 	for name, v := range p {
+		if n, err := strconv.ParseInt(v, 10, 64); err == nil && slices.Contains(countParams, name) {
+			out = append(out, name, n) // grouped by the language's habit
+			continue
+		}
 		out = append(out, name, v)
 	}
 	return out

@@ -76,5 +76,6 @@ var settings = []Entry{
 	{"audit.who", "who", "누가"},
 	{"audit.what", "what", "무엇을"},
 	{"audit.on", "on", "대상"},
+	{"audit.details", "{n} {n:value|values}", "값 {n}개"},
 	{"audit.refused", "refused", "거부됨"},
 }
