@@ -132,3 +132,13 @@ func mergeHist(a, b []uint32) []uint32 {
 	}
 	return sum
 }
+
+// PointOf are the figures of one run alone, at the minute that it belongs to; N and Throttles are 0 for a draft run.
+func PointOf(r *lambda.Report) lambda.MetricPoint {
+	var m point
+	if !r.Draft() {
+		m.add(r, 1)
+	}
+	m.FunctionID, m.At = r.FunctionID, minuteOf(r)
+	return finished(lambda.MetricPoint(m))
+}

@@ -102,7 +102,8 @@ func (c *Console) invocationsPage(e echo.Context) error {
 		return c.fragment(e, http.StatusOK, web.InvocationRows(v))
 	}
 	if f != nil {
-		v.Head = c.functionHead(ctx, f, "invocations")
+		head := c.head(ctx, f, "invocations")
+		v.Head = &head
 	}
 	if v.Chosen != "" {
 		if v.Sheet, err = c.sheet(ctx, w, v.Chosen); err != nil {

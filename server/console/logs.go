@@ -144,7 +144,8 @@ func (c *Console) logsPage(e echo.Context) error {
 		v.Lines = append(v.Lines, web.LogLine{At: l.At, Level: l.Level, Function: name(l.FunctionID), RequestID: l.RequestID, Text: l.Text})
 	}
 	if f != nil {
-		v.Head = c.functionHead(ctx, f, "logs")
+		head := c.head(ctx, f, "logs")
+		v.Head = &head
 	}
 	return c.page(e, http.StatusOK, web.LogsPage(v))
 }
@@ -253,29 +254,4 @@ func (c *Console) logLine(e echo.Context) error {
 		return lambda.E(lambda.NotFound, "log.line")
 	}
 	return e.String(http.StatusOK, lines[0].Text)
-}
-
-func (c *Console) functionHead(ctx context.Context, f *lambda.Function, tab string) *web.FunctionHead {
-	return &web.FunctionHead{Name: f.Name, Runtime: f.Runtime, Tab: tab, Vitals: c.vitals(ctx, f.ID)}
-}
-
-const vitalMinutes = 5
-
-// vitals are the figures of the last minutes; nil when they cannot be read: they are decoration.
-func (c *Console) vitals(ctx context.Context, id int64) *web.Vitals {
-	to := c.Now().Truncate(time.Minute).Add(time.Minute)
-	points, err := c.points(ctx, id, to.Add(-vitalMinutes*time.Minute), to, time.Minute)
-	if err != nil {
-		return nil
-	}
-	var all lambda.MetricPoint
-	for i := range points {
-		all.Add(&points[i])
-	}
-	v := &web.Vitals{PerMinute: float64(all.N) / vitalMinutes}
-	if all.N > 0 {
-		v.ErrorShare = float64(all.Errors) / float64(all.N)
-		v.P95 = lambda.Quantile(all.Hist, 0.95)
-	}
-	return v
 }

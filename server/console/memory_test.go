@@ -287,6 +287,10 @@ func (e *engine) Invoke(_ context.Context, inv lambda.Invocation) (lambda.Result
 
 type noRuntimes struct{}
 
+func (noRuntimes) Resolve(string) (console.Runtime, bool) { return console.Runtime{}, true }
+
+func (noRuntimes) Refresh(context.Context) {}
+
 func (noRuntimes) Ready() []console.Runtime { return []console.Runtime{{Name: "nodejs22.x"}} }
 func (noRuntimes) Resolve(name string) (console.Runtime, bool) {
 	return console.Runtime{Name: name}, name == "nodejs22.x"

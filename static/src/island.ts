@@ -12,6 +12,7 @@ const modules: Record<string, () => Promise<{ start: Start }>> = {
   workspace: () => import("./workspace"),
   log: () => import("./log"),
   invocations: () => import("./invocations"),
+  monitor: () => import("./monitor"),
 };
 
 const running = new WeakMap<Element, () => void>();

@@ -39,6 +39,7 @@ var tables = [][]Entry{
 	rooms,
 	invocations,
 	kept,
+	monitor,
 }
 
 // Locale is a language of the console.
