@@ -14,6 +14,7 @@ export interface SeriesSpec {
   off?: boolean; // not shown until somebody asks for it
   unit?: string;
   digits?: number;
+  title?: string; // more about the key
   constant?: boolean; // has the same value everywhere
 }
 
@@ -21,6 +22,7 @@ export interface ChartSpec {
   series: SeriesSpec[];
   unit: string; // beside the heading
   log?: boolean;
+  gutter?: number; // px for the numbers at the left
   top?: number; // the axis goes up to it at least
   bottom?: number; // fixed lower end
   stack?: boolean; // bars stand on each other, the first one lowest
@@ -42,6 +44,7 @@ export interface ChartLink {
 }
 
 const height = 150;
+const farAbove = 5; // a limit that is farther above the values than this is named only: drawn, it would flatten them
 const token = (name: string) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 export class Chart {
@@ -66,8 +69,10 @@ export class Chart {
   }
 
   /** setUnit changes the text beside the heading. */
-  setUnit(text: string) {
-    this.el.querySelector("header .u")!.textContent = text;
+  setUnit(text: string, more = text) {
+    const el = this.el.querySelector<HTMLElement>("header .u")!;
+    el.textContent = text;
+    el.title = more;
   }
 
   /** set shows data; a new shape makes the chart anew, new values only move it. */
@@ -105,14 +110,16 @@ export class Chart {
     this.plot?.destroy();
     this.wide = this.place.clientWidth;
     this.plot = new uPlot(this.options(), this.columns(), this.place);
-    this.plot.over.addEventListener("click", () => this.clicked());
+    this.plot.over.addEventListener("click", (e) => this.clicked(e));
     this.fitY();
     this.label();
   }
 
-  private clicked() {
-    const i = this.plot!.cursor.idx;
-    if (i !== null && i !== undefined) this.link.choose(i);
+  // clicked chooses the period under the pointer. Points stand at the beginning of their period.
+  private clicked(e: MouseEvent) {
+    const at = this.plot!.posToVal(e.offsetX, "x");
+    const d = this.data!;
+    this.link.choose(Math.max(0, Math.min(d.t.length - 1, Math.floor((at - d.t[0]) / d.step))));
   }
 
   // columns are the data as uPlot takes them; stacked bars are sums, drawn from the tallest to the lowest.
@@ -121,7 +128,9 @@ export class Chart {
     const all = this.spec.series.map((s) => d.values[s.name] ?? d.t.map(() => null));
     if (this.spec.stack) {
       const bars = this.spec.series.map((s, i) => (s.kind === "bars" ? i : -1)).filter((i) => i >= 0);
-      for (let k = bars.length - 2; k >= 0; k--) all[bars[k]] = all[bars[k]].map((v, j) => (v ?? 0) + (all[bars[k + 1]][j] ?? 0));
+      // A part that is nothing is not drawn: its colour would shine through at the edges of the ones before it.
+      const below = d.t.map(() => 0);
+      for (const k of bars.reverse()) all[k] = all[k].map((v, j) => (v ? (below[j] += v) : null));
     }
     return [d.t, ...all] as uPlot.AlignedData;
   }
@@ -131,13 +140,17 @@ export class Chart {
     let most = this.spec.top ?? 0;
     let least = Infinity;
     this.plot!.series.forEach((s, i) => {
-      if (i === 0 || !s.show) return;
+      if (i === 0 || !s.show || this.spec.series[i - 1].constant) return;
       for (const v of this.plot!.data[i] as Values) {
         if (v === null || v === undefined) continue;
         if (v > most) most = v;
         if (v > 0 && v < least) least = v;
       }
     });
+    for (const s of this.spec.series) {
+      const v = s.constant ? (this.data!.values[s.name]?.[0] ?? 0) : 0;
+      if (v <= most * farAbove) most = Math.max(most, v);
+    }
     if (this.spec.log) {
       const lo = least === Infinity ? 1 : least;
       return this.plot!.setScale("y", { min: lo / 1.6, max: Math.max(most, lo * 4) * 1.4 });
@@ -152,12 +165,12 @@ export class Chart {
       width: this.wide,
       height,
       legend: { show: false },
-      padding: [10, 8, 0, 0],
+      padding: [10, 18, 0, 0],
       cursor: { sync: { key: "kiln" }, y: false, points: { show: false }, drag: { x: false, y: false } },
       scales: { x: { time: true, auto: false, range: () => [this.data!.from, this.data!.to] }, y: { auto: false, distr: this.spec.log ? 3 : 1 } },
       axes: [
-        { ...axis, size: 22, gap: 4, grid: { show: false }, space: 80, values: (_, ticks) => ticks.map((s) => stamp(s, d)) },
-        { ...axis, size: 46, gap: 6, space: 30, grid: { stroke: token("--line"), width: 1 }, values: (_, ticks) => ticks.map((v) => (v === null ? "" : axisNumber(v))), ...(this.spec.log ? { splits: logSplits } : {}) },
+        { ...axis, size: 22, gap: 4, grid: { show: false }, space: d.to - d.from <= 600 ? 56 : 72, values: (_, ticks) => ticks.map((s) => stamp(s, d)) },
+        { ...axis, size: this.spec.gutter ?? 46, gap: 6, space: 30, grid: { stroke: token("--line"), width: 1 }, values: (_, ticks) => ticks.map((v) => (v === null ? "" : axisNumber(v))), ...(this.spec.log ? { splits: logSplits, filter: (_: uPlot, all: number[]) => all } : {}) },
       ],
       series: [{}, ...this.spec.series.map((s) => this.series(s))],
       hooks: { draw: [(u) => this.drawMarks(u)], setCursor: [(u) => this.showTip(u)] },
@@ -169,7 +182,7 @@ export class Chart {
     const base: uPlot.Series = { label: s.label, show: !this.off.has(s.name), stroke: color, width: 1.5, spanGaps: false, points: { show: s.kind === "line" || s.kind === "area" ? isolated : false, size: 4, fill: color } };
     if (s.kind === "bars") return { ...base, fill: color, width: 0, paths: uPlot.paths.bars!({ size: [0.78, 40], align: 1 }) };
     if (s.kind === "step") return { ...base, fill: withAlpha(color, 0.16), paths: uPlot.paths.stepped!({ align: 1 }) };
-    if (s.kind === "dash") return { ...base, width: 1, dash: [4, 3], points: { show: false }, ...(s.constant ? {} : {}) };
+    if (s.kind === "dash") return { ...base, width: 1, dash: [4, 3], points: { show: false } };
     if (s.kind === "area") return { ...base, fill: withAlpha(color, 0.16) };
     return base;
   }
@@ -215,7 +228,7 @@ export class Chart {
       list.append(h("dt", null, s.label), h("dd", null, v === null || v === undefined ? "–" : number(v, s)));
     }
     this.tip.replaceChildren(h("b", null, periodText(d, i!)), list);
-    const x = u.valToPos(d.t[i!], "x") + 46;
+    const x = u.valToPos(d.t[i!], "x") + (this.spec.gutter ?? 46);
     const right = x > this.wide / 2;
     this.tip.style.left = right ? "auto" : `${x + 14}px`;
     this.tip.style.right = right ? `${this.wide - x + 8}px` : "auto";
@@ -229,7 +242,7 @@ export class Chart {
 
   private key(s: SeriesSpec) {
     const cls = "key" + (s.kind === "bars" ? " sq" : s.kind === "dash" ? " da" : "");
-    const b = h("button", { type: "button", class: cls, "aria-pressed": String(!this.off.has(s.name)), onclick: () => this.toggle(s, b) }, s.label);
+    const b = h("button", { type: "button", class: cls, "aria-pressed": String(!this.off.has(s.name)), title: s.title, onclick: () => this.toggle(s, b) }, s.label);
     b.style.setProperty("--c", `var(${s.color})`);
     return b;
   }
@@ -291,7 +304,7 @@ function withAlpha(color: string, a: number): string {
   return `color-mix(in srgb, ${color} ${a * 100}%, transparent)`;
 }
 
-const axisNumber = (v: number) => (v !== 0 && Math.abs(v) < 0.01 ? v.toExponential(0) : v >= 10000 ? Math.round(v / 1000) + "k" : String(+v.toPrecision(3)));
+const axisNumber = (v: number) => (v !== 0 && Math.abs(v) < 0.01 ? v.toFixed(Math.min(8, 1 - Math.floor(Math.log10(Math.abs(v))))).replace(/0+$/, "") : v >= 10000 ? Math.round(v / 1000) + "k" : String(+v.toPrecision(3)));
 
 function number(v: number, s: SeriesSpec): string {
   const text = s.digits !== undefined ? v.toFixed(s.digits) : v < 10 && !Number.isInteger(v) ? v.toFixed(1) : Math.round(v).toLocaleString();

@@ -42,8 +42,8 @@ const bar = (name: string, label: string, color: string, more: Partial<SeriesSpe
 const line = (name: string, label: string, color: string, more: Partial<SeriesSpec> = {}): SeriesSpec => ({ name, label, color, kind: "line", unit: "ms", ...more });
 
 function specs(before: string): { [name: string]: ChartSpec } {
-  const compared = before ? [line("before", before, "--ink-2", { kind: "dash", unit: "" })] : [];
-  const slower = before ? [line("beforeP95", "p95, " + before, "--ink-2", { kind: "dash" })] : [];
+  const compared = before ? [line("before", t("js.mon.earlier"), "--ink-2", { kind: "dash", unit: "", title: before })] : [];
+  const slower = before ? [line("beforeP95", t("js.mon.earlier"), "--ink-2", { kind: "dash", title: "p95, " + before })] : [];
   return {
     // The first bar is drawn first, as the sum of all: the last one, errors, stands on the axis.
     invocations: { unit: "", stack: true, series: [bar("thr", t("js.mon.thr"), "--c-warn"), bar("ok", t("js.mon.ok"), "--c-ok"), bar("err", t("js.mon.err"), "--c-err"), ...compared] },
@@ -58,7 +58,7 @@ function specs(before: string): { [name: string]: ChartSpec } {
     concurrency: { unit: t("js.mon.mostAtOnce"), series: [line("run", t("js.mon.running"), "--data-1", { kind: "step", unit: "" }), line("limit", "", "--ink-2", { kind: "dash", unit: "", constant: true })] },
     cold: { unit: "", series: [bar("cold", t("js.mon.count"), "--data-2"), line("init", t("js.mon.init"), "--data-1", { off: true }), line("initMax", t("js.mon.initMax"), "--data-4", { off: true })] },
     memory: { unit: t("js.mon.mb"), series: [line("used", t("js.mon.used"), "--data-1", { kind: "area", unit: "MB" }), line("set", t("js.mon.set"), "--ink-2", { kind: "dash", unit: "MB" })] },
-    cost: { unit: t("js.mon.dollars"), series: [bar("cost", t("js.mon.cost"), "--data-2", { unit: "$", digits: 6 })] },
+    cost: { unit: t("js.mon.dollars"), gutter: 64, series: [bar("cost", t("js.mon.cost"), "--data-2", { unit: "$", digits: 6 })] },
     async: { unit: "", series: [bar("retry", t("js.mon.retry"), "--c-warn"), bar("dead", t("js.mon.dead"), "--c-err")] },
   };
 }
@@ -202,7 +202,7 @@ class Monitor {
     const per = t("js.mon.per", { step });
     for (const [name, c] of this.charts) {
       if (name === "invocations" || name === "cold") c.setUnit(per);
-      else if (name === "async") c.setUnit(t("js.mon.queueNow", { waiting: a.queue.waiting, delayed: a.queue.delayed, age: Math.round(a.queue.oldest) }));
+      else if (name === "async") c.setUnit(t("js.mon.waiting", { n: a.queue.waiting }), t("js.mon.queueNow", { waiting: a.queue.waiting, delayed: a.queue.delayed, age: Math.round(a.queue.oldest) }));
       else c.setUnit(unitOf[name]?.() ?? "");
     }
     this.charts.get("concurrency")?.setKey("limit", t("js.mon.limit", { n: a.limit.toLocaleString() }));
@@ -262,8 +262,19 @@ class Monitor {
   private lane() {
     const lane = this.el.querySelector<HTMLElement>(".lane")!;
     const d = this.data!;
+    const ol = lane.querySelector("ol")!;
     lane.hidden = !this.link.marks.length;
-    lane.querySelector("ol")!.replaceChildren(...this.link.marks.map((m) => laneMark(m, (m.at - d.from) / (d.to - d.from))));
+    let end = -1; // where the last written label ends, in px
+    ol.replaceChildren(
+      ...this.link.marks.map((m) => {
+        const x = ((m.at - d.from) / (d.to - d.from)) * ol.clientWidth;
+        const width = 8 + m.label.length * 7;
+        const left = x + width > ol.clientWidth ? x - width : x - 4;
+        const free = left > end;
+        if (free) end = left + width;
+        return laneMark(m, (m.at - d.from) / (d.to - d.from), free, left < x - 4);
+      }),
+    );
   }
 
   private errors() {
@@ -286,9 +297,11 @@ const unitOf: { [name: string]: () => string } = {
   cost: () => t("js.mon.dollars"),
 };
 
-function laneMark(m: Mark, share: number) {
+// laneMark is a diamond with its label, or without one where it would lie on its neighbour's.
+function laneMark(m: Mark, share: number, labelled: boolean, toLeft: boolean) {
   const title = t("js.mon." + m.kind, { label: m.label, by: m.by });
-  const li = h("li", { class: share > 0.6 ? "l" : "r" }, h("span", null, h("a", { href: m.href, title }, h("b", null, m.label), " ", h("span", { class: "hide-m" }, m.by))));
+  const link = h("a", { href: m.href, title, "aria-label": title }, labelled ? h("b", null, m.label) : "");
+  const li = h("li", { class: toLeft ? "l" : "r", title }, h("span", null, link));
   li.style.left = share * 100 + "%";
   return li;
 }
