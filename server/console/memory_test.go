@@ -306,6 +306,7 @@ type house struct {
 	console  *console.Console
 	sessions *server.Sessions
 	engine   *engine
+	cutter   *cutter
 }
 
 const cookie = "kiln_session=secret-1"
@@ -319,7 +320,7 @@ func newHouse(t testing.TB, limits telemetry.Limits) *house {
 			{ID: 2, Name: "resize", Config: lambda.Config{Runtime: "python3.13", MemoryMB: 512, TimeoutSec: 3}},
 		},
 	}
-	h := &house{db: m, hub: telemetry.NewHub(limits), engine: &engine{}}
+	h := &house{db: m, hub: telemetry.NewHub(limits), engine: &engine{}, cutter: &cutter{}}
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
 	var err error
 	h.pipeline, err = telemetry.New(telemetry.Options{Sink: m, Hub: h.hub, Epoch: 1, Folder: t.TempDir(), Limits: limits, Log: log})
@@ -340,7 +341,9 @@ func newHouse(t testing.TB, limits telemetry.Limits) *house {
 		Console: h.console, Sessions: h.sessions, Gate: gate, Log: log, Now: time.Now,
 		Health: func(context.Context) server.Health { return server.Health{Status: "ok"} },
 	})
-	h.Server = httptest.NewServer(s.Handler())
+	h.Server = httptest.NewUnstartedServer(s.Handler())
+	h.Config.ConnState = h.cutter.state
+	h.Start()
 	t.Cleanup(func() {
 		h.console.CloseSockets()
 		h.Close()

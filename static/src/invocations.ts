@@ -27,7 +27,7 @@ class Page {
     el.addEventListener("click", (e) => this.clicked(e), { signal });
     document.addEventListener("keydown", (e) => this.key(e), { signal });
     addEventListener("popstate", () => this.fromAddress(), { signal });
-    this.unsubscribe = subscribe({ topic: "runs", fn: el.dataset.function ?? "", where: () => ({}), onFrame: (f) => this.heard((f.p as { s: string; id: string }[]) ?? []) });
+    this.unsubscribe = subscribe({ topic: "runs", fn: el.dataset.function ?? "", where: () => ({}), onFrame: (f) => this.heard((f.p as { s: string; id: string }[]) ?? []), onState: (s) => { if (s === "live") this.catchUp(); } });
     this.dress();
   }
 
@@ -46,11 +46,16 @@ class Page {
     this.timer ||= window.setTimeout(() => void this.look(), quiet);
   }
 
+  // catchUp reads what came between the page and the socket, or while the connection was lost.
+  private catchUp() {
+    if (this.el.hasAttribute("data-follow")) this.timer ||= window.setTimeout(() => void this.look(), quiet);
+  }
+
   // look reads the rows again while the newest are in view; else it says how many came.
   private async look() {
     this.timer = 0;
     if (!this.el.hasAttribute("data-follow") || this.el.scrollTop > 40 || document.hidden) {
-      this.newer.hidden = false;
+      this.newer.hidden = this.came === 0;
       this.newer.textContent = t("js.inv.newer", { n: this.came.toLocaleString() });
       return;
     }

@@ -2,11 +2,11 @@
 import { button, h, icon } from "./dom";
 import { t } from "./i18n";
 import type { Line } from "./log-model";
-import { version } from "./log-render";
 import { termFor } from "./log-query";
-import { bytes, levelNames } from "./log-render";
+import { bytes, levelNames, version } from "./log-render";
 import { clipAt, record, show, visible, type Field } from "./log-text";
 import { clock, exact } from "./log-time";
+import { notice } from "./page";
 
 export interface DetailActions {
   runLink(l: Line): string;
@@ -99,7 +99,7 @@ function whole(l: Line, a: DetailActions) {
   if ((l.full || l.text.length) <= clipAt) return pre;
   const more = button({
     text: t("js.log.showAll", { size: bytes(l.full || l.text.length) }), cls: "btn btn-sm",
-    on: () => void a.whole(l).then((text) => { pre.textContent = visible(text); more.remove(); }),
+    on: () => void a.whole(l).then((text) => { pre.textContent = visible(text); more.remove(); }, () => notice(t("js.log.lineAway"), "err")),
   });
   return h("div", { class: "whole-w" }, pre, more);
 }

@@ -115,10 +115,11 @@ export class Feed {
     return r.ok ? r.json() : [];
   }
 
-  /** whole reads a line that came shortened. */
+  /** whole reads a line that came shortened; it fails while the line is on its way to the store. */
   async whole(l: Line): Promise<string> {
     if (!l.full) return l.text;
     const r = await fetch(`${this.o.base}/line?id=${lineId(l)}`);
-    return r.ok ? r.text() : l.text;
+    if (!r.ok) throw new Error(String(r.status));
+    return r.text();
   }
 }

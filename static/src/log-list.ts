@@ -3,7 +3,8 @@
 import type { Row } from "./log-model";
 
 export interface ListOptions {
-  estimate(r: Row): number;
+  /** Makes the estimate of rows' heights in a list of this width. */
+  estimator(width: number): (r: Row) => number;
   render(r: Row): HTMLElement;
   onScroll(): void;
 }
@@ -68,10 +69,11 @@ export class List {
       bigger.set(this.ends);
       this.ends = bigger;
     }
+    const estimate = this.o.estimator(this.width ||= this.el.clientWidth);
     let y = from > 0 ? this.ends[from - 1] : 0;
     for (let i = from; i < n; i++) {
       const r = this.rows[i];
-      y += r.h || this.o.estimate(r);
+      y += r.h || estimate(r);
       this.ends[i] = y;
     }
     this.canvas.style.height = Math.min(y, mostHeight) + "px";

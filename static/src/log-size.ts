@@ -9,13 +9,14 @@ const beside = 250; // px of time, level and margins beside the message
 const besideSmall = 80;
 const charWidth = 7.23;
 
-export function estimator(el: HTMLElement, look: Look): (r: Row) => number {
+/** estimator makes the estimate for a list of this width. */
+export function estimator(look: Look, width: number): (r: Row) => number {
+  const small = width < 640;
+  const columns = Math.max(20, Math.floor((width - (small ? besideSmall : beside)) / charWidth));
   return (r) => {
-    const small = el.clientWidth < 640;
     if (r.kind === "run") return small ? 36 : 26;
     if (r.kind === "detail") return 200;
     if (!look.wrap || r.kind === "note") return lineHeight + padding;
-    const columns = Math.max(20, Math.floor((el.clientWidth - (small ? besideSmall : beside)) / charWidth));
     return linesOf((r as Line).text, columns) * lineHeight + padding;
   };
 }

@@ -52,7 +52,7 @@ export class LogView {
     this.look = this.newLook();
     const log = h("div", { class: "log", role: "grid", "aria-label": t("js.log.rows"), tabindex: "0" });
     this.bars = new Bars(this.actions());
-    this.list = new List(log, { estimate: estimator(log, this.look), render: (r) => render(r, this.look), onScroll: () => this.scrolled() });
+    this.list = new List(log, { estimator: (width) => estimator(this.look, width), render: (r) => render(r, this.look), onScroll: () => this.scrolled() });
     this.feed = this.newFeed();
     this.build(log);
     keyboard(this, log, this.gone.signal);

@@ -83,6 +83,7 @@ var logs = []Entry{
 	{"js.log.only", "Only lines with this {field}", "{field} 값이 같은 줄만"},
 	{"js.log.without", "Without lines with this {field}", "{field} 값이 같은 줄 빼기"},
 	{"js.log.showAll", "show all {size}", "{size} 모두 보기"},
+	{"js.log.lineAway", "The whole line cannot be read just now. Try again in a moment.", "지금은 줄 전체를 읽을 수 없습니다. 잠시 후 다시 시도하세요."},
 	{"js.log.goesOn", "(goes on in the next line)", "(다음 줄로 이어짐)"},
 	{"js.log.moreRows", "+{n} {n:row|rows}", "+{n}{n:줄|줄}"},
 	{"js.log.open", "Open invocation {id}", "호출 {id} 펼치기"},
