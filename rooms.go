@@ -111,7 +111,10 @@ func (h *house) openServers(context.Context) error {
 		stage{"backups", h.backupNightly},
 		stage{"commands", h.controlCommands().Run},
 		stage{"gateway", h.serveGateway(h.newGateway())},
-		stage{"console", func(ctx context.Context) error { return s.Run(ctx, 10*time.Second) }})
+		stage{"console", func(ctx context.Context) error {
+			defer pages.CloseSockets() // they are hijacked: the server does not know them any more
+			return s.Run(ctx, 10*time.Second)
+		}})
 	return nil
 }
 

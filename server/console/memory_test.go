@@ -287,10 +287,6 @@ func (e *engine) Invoke(_ context.Context, inv lambda.Invocation) (lambda.Result
 
 type noRuntimes struct{}
 
-func (noRuntimes) Resolve(string) (console.Runtime, bool) { return console.Runtime{}, true }
-
-func (noRuntimes) Refresh(context.Context) {}
-
 func (noRuntimes) Ready() []console.Runtime { return []console.Runtime{{Name: "nodejs22.x"}} }
 func (noRuntimes) Resolve(name string) (console.Runtime, bool) {
 	return console.Runtime{Name: name}, name == "nodejs22.x"
@@ -320,10 +316,22 @@ func newHouse(t testing.TB, limits telemetry.Limits) *house {
 			{ID: 2, Name: "resize", Config: lambda.Config{Runtime: "python3.13", MemoryMB: 512, TimeoutSec: 3}},
 		},
 	}
+	return newHouseWith(t, limits, m, m, m)
+}
+
+// newHouseOn is a house over another store.
+func newHouseOn(t testing.TB, limits telemetry.Limits, db console.Store, sink telemetry.Sink) *house {
+	t.Helper()
+	m := &memory{bodies: map[string]*lambda.Bodies{}, roles: map[int64]string{1: "owner"}}
+	return newHouseWith(t, limits, m, db, sink)
+}
+
+func newHouseWith(t testing.TB, limits telemetry.Limits, m *memory, db console.Store, sink telemetry.Sink) *house {
+	t.Helper()
 	h := &house{db: m, hub: telemetry.NewHub(limits), engine: &engine{}, cutter: &cutter{}}
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
 	var err error
-	h.pipeline, err = telemetry.New(telemetry.Options{Sink: m, Hub: h.hub, Epoch: 1, Folder: t.TempDir(), Limits: limits, Log: log})
+	h.pipeline, err = telemetry.New(telemetry.Options{Sink: sink, Hub: h.hub, Epoch: 1, Folder: t.TempDir(), Limits: limits, Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -334,7 +342,7 @@ func newHouse(t testing.TB, limits telemetry.Limits) *house {
 	gate := &edge.Gate{Decider: iam.BuiltIn{}, Audit: m, ARNs: arns, Log: log}
 	h.sessions = server.NewSessions(m, arns, time.Now)
 	h.console = console.New(console.Options{
-		Store: m, Engine: h.engine, Runtimes: noRuntimes{}, Gate: gate, Sessions: h.sessions, Hub: h.hub, Pipeline: h.pipeline,
+		Store: db, Engine: h.engine, Runtimes: noRuntimes{}, Gate: gate, Sessions: h.sessions, Hub: h.hub, Pipeline: h.pipeline,
 		ARNs: arns, Host: "test", Log: log, Now: time.Now,
 	})
 	s := server.New(server.Options{
