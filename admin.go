@@ -87,7 +87,7 @@ func (h *house) writeBackup(ctx context.Context, w io.Writer) error {
 	if err := postgres.Dump(ctx, h.databaseURL(), dump); err != nil {
 		return err
 	}
-	size, err := dump.Seek(0, io.SeekCurrent)
+	size, err := dump.Seek(0, io.SeekEnd) // pg_dump goes back to write its head
 	if err != nil {
 		return err
 	}

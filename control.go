@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -32,6 +33,7 @@ func (c *control) handle(command string, f func(r *http.Request, w io.Writer) er
 		fw := &firstWrite{ResponseWriter: w}
 		if err := f(r, fw); err != nil {
 			if fw.wrote {
+				slog.Error("a command's answer broke off", "command", command, "err", err)
 				panic(http.ErrAbortHandler) // the reader must not take half an answer for a whole one
 			}
 			w.WriteHeader(http.StatusUnprocessableEntity)

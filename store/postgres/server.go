@@ -205,8 +205,12 @@ func (s *Server) giveUp(err error, deaths int, begun time.Time) bool {
 	return deaths >= maxDeaths
 }
 
+// socketLock is the file in the socket's folder that names the process listening there.
+const socketLock = ".s.PGSQL.5432.lock"
+
 func heldByAnother(err error) bool {
-	return strings.Contains(err.Error(), "postmaster.pid") || strings.Contains(err.Error(), "shared memory block")
+	said := err.Error()
+	return strings.Contains(said, "postmaster.pid") || strings.Contains(said, "shared memory block") || strings.Contains(said, socketLock)
 }
 
 func (s *Server) fail(ready chan<- error, answered bool, err error) {
@@ -221,16 +225,17 @@ func (s *Server) fail(ready chan<- error, answered bool, err error) {
 	}
 }
 
-// dropStalePid removes a pid file whose process is no PostgreSQL: after a restart of the machine the number may be anybody's.
+// dropStalePid removes lock files whose process is no PostgreSQL: after a kill or a restart of the machine the number may be anybody's.
 func (s *Server) dropStalePid() {
-	file := filepath.Join(s.data, "postmaster.pid")
-	b, err := os.ReadFile(file)
-	if err != nil {
-		return
-	}
-	first, _, _ := strings.Cut(string(b), "\n")
-	if pid, err := strconv.Atoi(strings.TrimSpace(first)); err == nil && !isPostgres(pid) {
-		_ = os.Remove(file)
+	for _, file := range []string{filepath.Join(s.data, "postmaster.pid"), filepath.Join(s.socket, socketLock)} {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			continue
+		}
+		first, _, _ := strings.Cut(string(b), "\n")
+		if pid, err := strconv.Atoi(strings.TrimSpace(first)); err == nil && !isPostgres(pid) {
+			_ = os.Remove(file)
+		}
 	}
 }
 
