@@ -1,7 +1,6 @@
 package lambda
 
 import (
-	"regexp"
 	"strings"
 )
 
@@ -37,7 +36,7 @@ type FunctionRef struct {
 	Region, AccountID string // "" when the reference did not name them
 }
 
-var refPattern = regexp.MustCompile(`^(?:arn:aws[a-zA-Z-]*:lambda:([a-z]{2}(?:-[a-z]+)+-\d):(\d{12}):function:|(\d{12}):function:|function:)?([a-zA-Z0-9-_]{1,64})(?::(\$LATEST|[a-zA-Z0-9-_]{1,128}))?$`)
+var refPattern = lazily(`^(?:arn:aws[a-zA-Z-]*:lambda:([a-z]{2}(?:-[a-z]+)+-\d):(\d{12}):function:|(\d{12}):function:|function:)?([a-zA-Z0-9-_]{1,64})(?::(\$LATEST|[a-zA-Z0-9-_]{1,128}))?$`)
 
 // ParseFunctionRef reads a name, name:qualifier, a partial ARN (123456789012:function:name) or a full ARN.
 // Invalid "function.ref" otherwise.

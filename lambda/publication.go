@@ -2,7 +2,6 @@ package lambda
 
 import (
 	"encoding/json"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -95,7 +94,7 @@ func (c *CORS) check(p *problems) {
 	}
 }
 
-var layerNamePattern = regexp.MustCompile(`^[a-zA-Z0-9-_]{1,140}$`)
+var layerNamePattern = lazily(`^[a-zA-Z0-9-_]{1,140}$`)
 
 // Validate reports every rule that l breaks, as what is about to be published.
 func (l *LayerVersion) Validate() error {
@@ -153,7 +152,7 @@ func (p *ResourcePolicy) Document() string {
 
 const maxPolicy = 20_480 // bytes of a resource policy
 
-var sidPattern = regexp.MustCompile(`^[a-zA-Z0-9-_]{1,100}$`)
+var sidPattern = lazily(`^[a-zA-Z0-9-_]{1,100}$`)
 
 // Validate reports every rule that p breaks.
 func (p *ResourcePolicy) Validate() error {

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -48,16 +47,16 @@ var reservedNames = []string{
 }
 
 var (
-	namePattern    = regexp.MustCompile(`^[a-zA-Z0-9-_]{1,64}$`)
-	handlerPattern = regexp.MustCompile(`^[^\s]+$`)
-	envPattern     = regexp.MustCompile(`^[a-zA-Z]([a-zA-Z0-9_])+$`)
-	rolePattern    = regexp.MustCompile(`^arn:(aws[a-zA-Z-]*)?:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+$`)
-	layerPattern   = regexp.MustCompile(`^arn:[a-zA-Z0-9-]+:lambda:[a-zA-Z0-9-]+:\d{12}:layer:[a-zA-Z0-9-_]+:[0-9]+$`)
-	targetPattern  = regexp.MustCompile(`^(arn:(aws[a-zA-Z0-9-]*):([a-zA-Z0-9\-])+:([a-z]{2}(-gov)?-[a-z]+-\d{1})?:(\d{12})?:(.*))?$`)
-	aliasPattern   = regexp.MustCompile(`^[a-zA-Z0-9-_]{1,128}$`)
-	onlyDigits     = regexp.MustCompile(`^[0-9]+$`)
-	tagPattern     = regexp.MustCompile(`^([\p{L}\p{Z}\p{N}_.:/=+\-@]*)$`)
-	eventPattern   = regexp.MustCompile(`^[\p{L}\p{N}][\p{L}\p{N} ._-]{0,63}$`)
+	namePattern    = lazily(`^[a-zA-Z0-9-_]{1,64}$`)
+	handlerPattern = lazily(`^[^\s]+$`)
+	envPattern     = lazily(`^[a-zA-Z]([a-zA-Z0-9_])+$`)
+	rolePattern    = lazily(`^arn:(aws[a-zA-Z-]*)?:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+$`)
+	layerPattern   = lazily(`^arn:[a-zA-Z0-9-]+:lambda:[a-zA-Z0-9-]+:\d{12}:layer:[a-zA-Z0-9-_]+:[0-9]+$`)
+	targetPattern  = lazily(`^(arn:(aws[a-zA-Z0-9-]*):([a-zA-Z0-9\-])+:([a-z]{2}(-gov)?-[a-z]+-\d{1})?:(\d{12})?:(.*))?$`)
+	aliasPattern   = lazily(`^[a-zA-Z0-9-_]{1,128}$`)
+	onlyDigits     = lazily(`^[0-9]+$`)
+	tagPattern     = lazily(`^([\p{L}\p{Z}\p{N}_.:/=+\-@]*)$`)
+	eventPattern   = lazily(`^[\p{L}\p{N}][\p{L}\p{N} ._-]{0,63}$`)
 )
 
 // problems gathers the rules that an input breaks.
