@@ -4,3 +4,4 @@ set -euo pipefail
 go tool templ generate -log-level error
 (cd static && npm ci --silent --ignore-scripts)
 go run ./static/build
+go test -count=1 ./store -run '^TestSchema$' -update >/dev/null
