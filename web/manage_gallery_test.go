@@ -44,7 +44,7 @@ func manageGallery() []page {
 			Roles: []RoleChoice{{"arn", "kiln-default"}}, RoleWords: []RoleStatement{{Allow: true, Key: "words.logs"}, {What: []string{"s3:*"}, On: []string{"*"}, Condition: true}}, Runs: &MemoryRuns{N: 3, LimitMB: 128}}))},
 		{"configure-viewer", view(ConfigurePage(Configure{Head: head, Form: ConfigForm{Env: []Pair{{"A", ""}}}}))},
 		{"review", view(templ.Join(ConfigurePage(Configure{Head: head}), ReviewDialog(Configure{Head: head, Changes: changes})))},
-		{"versions", view(VersionsPage(Versions{Head: head, Current: 13, From: 12, To: 13, Numbers: []int64{13, 12}, Next: 3, Days: []VersionDay{{At: galleryTime, Items: []VersionItem{
+		{"versions", view(VersionsPage(Versions{Head: head, Current: 13, From: 12, To: 13, Numbers: []int64{13, 12}, Next: 3, Published: []PublishedVersion{{Number: 2, Description: hostile, Aliases: []AliasFlag{{"prod", 0}, {"canary", 0.1}}, At: galleryTime}}, Days: []VersionDay{{At: galleryTime, Items: []VersionItem{
 			{Change: change, NewCode: true, Size: 3100, Current: true}, {Change: Change{Number: 12, Cause: "configure", At: galleryTime}, Changes: changes}, {Change: Change{Number: 11, Cause: "rollback", From: 9, At: galleryTime}}, {Change: Change{Number: 10, Cause: "create", At: galleryTime}, Note: hostile}}}},
 			Diff: &RevisionDiff{Config: changes, Files: []FileDiff{{Path: "index.mjs", Kind: "changed", Plus: 1, Minus: 1, Lines: []DiffLine{{' ', 1, 1, hostile}, {'@', 0, 0, ""}, {'-', 2, 0, "a"}, {'+', 0, 2, "b"}}}, {Path: "bin", Kind: "added", NotShown: true}}}}))},
 		{"versions-one", view(VersionsPage(Versions{Head: head, Current: 1, To: 1}))},

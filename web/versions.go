@@ -17,6 +17,23 @@ type Versions struct {
 	Numbers  []int64
 	Diff     *RevisionDiff
 	Flash    string
+
+	Published []PublishedVersion // newest first
+}
+
+// PublishedVersion is an immutable version with the aliases that point at it.
+type PublishedVersion struct {
+	Number          int64
+	Description, By string
+	At              time.Time
+	Size            int64
+	Aliases         []AliasFlag
+}
+
+// AliasFlag is an alias; Share is above 0 when only a part of its calls goes here.
+type AliasFlag struct {
+	Name  string
+	Share float64
 }
 
 // VersionDay is a day of the timeline.

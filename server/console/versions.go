@@ -16,6 +16,8 @@ import (
 
 // versionStore is what the timeline needs.
 type versionStore interface {
+	Versions(ctx context.Context, name string, after int64, limit int) ([]*lambda.Version, error)
+	Aliases(ctx context.Context, function, version, after string, limit int) ([]*lambda.Alias, error)
 	RollBack(ctx context.Context, by iam.Principal, name string, revision, to int64) (*lambda.Function, error)
 }
 
@@ -44,6 +46,9 @@ func (c *Console) versions(e echo.Context) error {
 	}
 	page := web.Versions{Head: c.head(ctx, f, "versions"), Current: f.Revision, Flash: c.flash(e)}
 	c.timeline(ctx, f, revisions, &page)
+	if page.Published, err = c.published(ctx, f.Name); err != nil {
+		return err
+	}
 	page.To = numberIn(e.QueryParam("to"), f.Revision)
 	page.From = numberIn(e.QueryParam("from"), page.To-1)
 	if page.From > 0 && page.To > 0 && page.From != page.To {
@@ -53,6 +58,32 @@ func (c *Console) versions(e echo.Context) error {
 	}
 	page.Numbers = numbersAround(page, revisions)
 	return c.page(e, http.StatusOK, web.VersionsPage(page))
+}
+
+const shownPublished = 200
+
+// published are the immutable versions, newest first, with the aliases that point at them.
+func (c *Console) published(ctx context.Context, name string) ([]web.PublishedVersion, error) {
+	versions, err := c.Store.Versions(ctx, name, 0, shownPublished)
+	if err != nil || len(versions) == 0 {
+		return nil, err
+	}
+	aliases, err := c.Store.Aliases(ctx, name, "", "", shownPublished)
+	if err != nil {
+		return nil, err
+	}
+	var out []web.PublishedVersion
+	for _, v := range slices.Backward(versions) {
+		p := web.PublishedVersion{Number: v.Number, Description: v.Description, By: v.By, At: v.At, Size: v.Code.Size}
+		number := strconv.FormatInt(v.Number, 10)
+		for _, a := range aliases {
+			if share, also := a.Weights[number]; a.Version == number || also {
+				p.Aliases = append(p.Aliases, web.AliasFlag{Name: a.Name, Share: share})
+			}
+		}
+		out = append(out, p)
+	}
+	return out, nil
 }
 
 func numberIn(text string, otherwise int64) int64 {
