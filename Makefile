@@ -6,7 +6,7 @@ export GOFLAGS ?= -buildvcs=false
 APT := packaging/apt-get.sh
 SOURCES := $(shell find . -name '*.go' -not -name '*_test.go' -not -path './static/node_modules/*' 2>/dev/null) go.mod $(wildcard static/dist/*) $(wildcard migrations/*.sql)
 
-.PHONY: help run build dev test soak e2e bench lint verify generate deps test-deps
+.PHONY: help run build dev test soak e2e bench lint verify generate deps generate-deps test-deps
 
 help: ## what there is
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -26,6 +26,9 @@ dev: deps ## start, and start again when a source changes
 deps:
 	@$(APT) postgres python
 
+generate-deps:
+	@$(APT) postgres npm
+
 test-deps: deps
 	@$(APT) chromium curl
 
@@ -44,8 +47,8 @@ bench: build test-deps ## the figures of README's table, each ratio taken in one
 lint: ## gofmt, vet (also for macOS), staticcheck
 	@packaging/lint.sh
 
-generate: ## write what is generated: templ pages, browser bundles, schema dump
+generate: generate-deps ## write what is generated: templ pages, browser bundles, schema dump
 	@packaging/generate.sh
 
-verify: ## prove that what is generated is up to date
+verify: generate-deps ## prove that what is generated is up to date
 	@packaging/verify.sh

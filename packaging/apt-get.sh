@@ -8,6 +8,7 @@ for what in "$@"; do
     postgres) [ -n "${DATABASE_URL:-}" ] || command -v pg_config >/dev/null && [ -x "$(pg_config --bindir 2>/dev/null)/initdb" ] || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || ls "${PGBIN:-/nowhere}/initdb" >/dev/null 2>&1 || want "PostgreSQL (Kiln's database)" postgresql ;;
     python) command -v python3 >/dev/null || want "Python 3 (to run Python functions)" python3 ;;
     chromium) command -v chromium >/dev/null || want "Chromium (for the browser tests)" chromium ;;
+    npm) command -v npm >/dev/null || want "npm (for the browser bundles' sources)" npm ;;
     curl) command -v curl >/dev/null || want "curl (for the tests of custom runtimes)" curl ;;
   esac
 done

@@ -4,4 +4,4 @@ set -euo pipefail
 go tool templ generate -log-level error
 (cd static && npm ci --silent --ignore-scripts)
 go run ./static/build
-go test -count=1 ./store -run '^TestSchema$' -update >/dev/null
+go test -count=1 ./store -run '^TestSchemaDumpIsKept$' -update >/dev/null
