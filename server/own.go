@@ -1,9 +1,12 @@
 package server
 
 import (
+	"bytes"
+	"compress/gzip"
 	"net"
 	"net/http"
 	"net/netip"
+	"strings"
 
 	"github.com/labstack/echo/v4"
 
@@ -26,8 +29,18 @@ func clientTexts(e echo.Context) error {
 	if body == nil {
 		return echo.ErrNotFound
 	}
-	e.Response().Header().Set("Cache-Control", "public, max-age=31536000, immutable")
-	return e.Blob(http.StatusOK, echo.MIMEApplicationJSON, body)
+	h := e.Response().Header()
+	h.Set("Cache-Control", "public, max-age=31536000, immutable")
+	h.Set("Vary", "Accept-Encoding")
+	if !strings.Contains(e.Request().Header.Get("Accept-Encoding"), "gzip") {
+		return e.Blob(http.StatusOK, echo.MIMEApplicationJSON, body)
+	}
+	var zipped bytes.Buffer
+	w := gzip.NewWriter(&zipped)
+	_, _ = w.Write(body) // a bytes.Buffer takes everything
+	_ = w.Close()
+	h.Set("Content-Encoding", "gzip")
+	return e.Blob(http.StatusOK, echo.MIMEApplicationJSON, zipped.Bytes())
 }
 
 func (s *Server) health(e echo.Context) error {
