@@ -3,6 +3,7 @@ package iam
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -56,11 +57,6 @@ func (a *Authority) Decide(ctx context.Context, r Request) (Decision, error) {
 	if d, ok := quick(r); ok {
 		return d, nil
 	}
-	base := BaseContext(r.Principal, a.now(), a.region, false)
-	for k, v := range r.Context {
-		base[k] = v
-	}
-	r.Context = base
 	p := Policies{Identity: peoplePolicies(r.Principal)}
 	if role := roleOf(r.Principal.ARN); r.Principal.Kind == KindRole && role != "" {
 		docs, err := a.cached(ctx, "role "+role, func() ([]Named, error) { return a.roleDocuments(ctx, role) })
@@ -76,7 +72,18 @@ func (a *Authority) Decide(ctx context.Context, r Request) (Decision, error) {
 	if len(res) > 0 {
 		p.Resource = &res[0]
 	}
+	if p.dynamic() {
+		base := BaseContext(r.Principal, a.now(), a.region, false)
+		maps.Copy(base, r.Context)
+		r.Context = base
+	}
 	return Decide(r, p), nil
+}
+
+// dynamic says whether one of the documents looks at the request's context.
+func (p *Policies) dynamic() bool {
+	looks := func(n Named) bool { return n.Doc.dynamic }
+	return slices.ContainsFunc(p.Identity, looks) || slices.ContainsFunc(p.Limits, looks) || p.Resource != nil && p.Resource.Doc.dynamic
 }
 
 // quick answers what no document changes: root's own account-wide questions.

@@ -33,6 +33,7 @@ type Document struct {
 	Version    string
 	ID         string
 	Statements []Statement
+	dynamic    bool // conditions or variables make it depend on the request's context
 }
 
 // Statement is one rule. Exactly one of each pair Action/NotAction, Resource/NotResource, Principal/NotPrincipal is set, where its use has one.
@@ -78,7 +79,13 @@ func Parse(text []byte, use Use) (*Document, error) {
 	if err := f.err(); err != nil {
 		return nil, err
 	}
+	d.dynamic = slices.ContainsFunc(d.Statements, dependsOnContext)
 	return d, nil
+}
+
+func dependsOnContext(s Statement) bool {
+	variable := func(r string) bool { return strings.Contains(r, "${") }
+	return len(s.Conditions) > 0 || slices.ContainsFunc(s.Resource, variable) || slices.ContainsFunc(s.NotResource, variable)
 }
 
 // MustParse is Parse for documents in the source; it panics when they are wrong.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"net/http"
 	"time"
 
@@ -131,6 +132,11 @@ func (c *call) identify(takes takes) error {
 
 // authorize lets the caller through or refuses, which is kept for the audit.
 func (c *call) authorize(action, resource string, keys iam.Context) error {
+	if c.r.TLS != nil {
+		secure := iam.Context{"aws:securetransport": {"true"}}
+		maps.Copy(secure, keys)
+		keys = secure
+	}
 	d, err := c.api.Authority.Decide(c.r.Context(), iam.Request{Principal: c.who, Action: action, Resource: resource, Context: keys})
 	if err != nil {
 		return err

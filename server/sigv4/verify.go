@@ -165,21 +165,21 @@ func (c *Check) verify(hash string) error {
 	buf := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)
 	path, query := rawTarget(c.request)
-	for _, p := range []string{path, cleanPath(path)} {
-		b, ok := c.canonical((*buf)[:0], p, query, hash)
-		*buf = b
-		if !ok {
-			break
-		}
-		if c.matches(b) {
-			c.verified = true
-			return nil
-		}
-		if cleanPath(path) == path {
-			break
-		}
+	if c.signed(buf, path, query, hash) {
+		return nil
+	}
+	if clean := cleanPath(path); clean != path && c.signed(buf, clean, query, hash) {
+		return nil
 	}
 	return mismatch()
+}
+
+// signed says whether the request with this path was signed.
+func (c *Check) signed(buf *[]byte, path, query, hash string) bool {
+	b, ok := c.canonical((*buf)[:0], path, query, hash)
+	*buf = b
+	c.verified = ok && c.matches(b)
+	return c.verified
 }
 
 func (c *Check) canonical(b []byte, path, query, hash string) ([]byte, bool) {
