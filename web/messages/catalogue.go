@@ -40,6 +40,7 @@ var tables = [][]Entry{
 	invocations,
 	kept,
 	monitor,
+	policies,
 }
 
 // Locale is a language of the console.
