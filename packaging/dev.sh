@@ -7,7 +7,7 @@ stop() { [ -z "$pid" ] || kill "$pid" 2>/dev/null; wait; rm -f "$mark"; exit 0; 
 trap stop INT TERM
 while :; do
   touch "$mark"
-  go tool templ generate -log-level error && { [ ! -d static/node_modules ] || go run ./static/build; } && go build -o bin/kiln . && {
+  go tool templ generate -path web -log-level error && { [ ! -d static/node_modules ] || go run ./static/build; } && go build -o bin/kiln . && {
     [ -z "$pid" ] || { kill "$pid"; wait "$pid"; }
     bin/kiln serve "$@" & pid=$!
   }
