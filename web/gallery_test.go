@@ -23,7 +23,7 @@ type page struct {
 
 // gallery is every page; each file of pages adds its own by a function like manageGallery.
 func gallery() []page {
-	return slices.Concat(shellGallery(), manageGallery(), workspaceGallery())
+	return slices.Concat(shellGallery(), manageGallery(), workspaceGallery(), watchGallery())
 }
 
 func shellGallery() []page {

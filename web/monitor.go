@@ -19,6 +19,7 @@ type Monitor struct {
 	Spans        []int // to choose from
 	Compare      bool
 	Live         bool
+	Table        bool // shows the table at once; a script loads it when it is asked for
 	Points       []lambda.MetricPoint
 	Total        lambda.MetricPoint
 	Before       *lambda.MetricPoint // of the window before, when compared
@@ -56,6 +57,9 @@ func (v Monitor) compared(on bool) string {
 	}
 	return v.path() + "?" + q.Encode()
 }
+
+// tabled is the address of the same window as a table.
+func (v Monitor) tabled() string { return v.compared(v.Compare) + "&table=1" }
 
 func spanText(ctx context.Context, seconds int) string {
 	if seconds == 300 {

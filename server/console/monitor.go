@@ -128,6 +128,7 @@ func (c *Console) monitorPage(e echo.Context) error {
 	if err != nil {
 		return err
 	}
+	v.Table = e.QueryParam("table") != ""
 	if f != nil {
 		head := c.head(ctx, f, "monitor")
 		v.Head = &head

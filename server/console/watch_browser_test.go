@@ -191,3 +191,19 @@ func TestANewInvocationAppearsInTheListByItself(t *testing.T) {
 	h.pipeline.Record(lambda.Run{Report: lambda.Report{RequestID: "8f2c1a77-41d0-4e0b-9a6e-6b1f0c2d9e55", FunctionID: 1, Function: "orders-api", Version: "3", Source: "api", Status: lambda.StatusOK, StartedAt: time.Now()}})
 	b.until(`document.querySelectorAll("tr[data-id]").length === 1 && !document.querySelector(".inv-none")`)
 }
+
+func TestPagesAreLight(t *testing.T) {
+	h := newHouse(t, telemetry.DefaultLimits)
+	b := openTab(t, h)
+	for _, p := range []struct {
+		path string
+		goal int
+	}{{"/functions/orders-api/logs", 40}, {"/functions/orders-api/invocations", 40}, {"/functions/orders-api/monitor", 70}} {
+		b.open(p.path)
+		b.until(`document.readyState === "complete" && document.querySelector("[data-started]")`)
+		b.until(`document.querySelector(".lstate.live, .mon[data-shown], .inv-none")`)
+		list := eval[string](b, `[...performance.getEntriesByType("resource"), ...performance.getEntriesByType("navigation")].filter(e => /static|words|functions.[^/]+.[a-z]+$/.test(e.name)).map(e => (e.encodedBodySize / 1024).toFixed(1) + " " + e.name.split("/").pop()).join(", ")`)
+		kb := eval[float64](b, `[...performance.getEntriesByType("resource"), ...performance.getEntriesByType("navigation")].filter(e => /static|words|functions.[^/]+.[a-z]+$/.test(e.name)).reduce((n, e) => n + e.encodedBodySize, 0) / 1024`)
+		t.Logf("%s: %.0f KiB as sent (goal %d): %s", p.path, kb, p.goal, list)
+	}
+}

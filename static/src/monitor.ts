@@ -71,7 +71,7 @@ class Monitor {
   private answer: Answer | null = null;
   private base: string;
   private table = document.getElementById("mon-table")!;
-  private asTable = document.querySelector<HTMLButtonElement>("[data-as-table]")!;
+  private asTable = document.querySelector<HTMLElement>("[data-as-table]")!;
   private unsubscribe: () => void;
   private reading = false;
   private dirty = false;
@@ -87,8 +87,7 @@ class Monitor {
       const spec = all[s.dataset.chart!];
       if (spec) this.charts.set(s.dataset.chart!, new Chart(s, spec, this.link));
     }
-    this.showTable(false);
-    this.asTable.hidden = false;
+    this.showTable(!this.table.hidden);
     this.listen();
     this.unsubscribe = el.hasAttribute("data-follow")
       ? subscribe({ topic: "metrics", fn: el.dataset.function ?? "", where: () => ({}), onFrame: () => this.changed(), onState: (s) => { if (s === "live") this.changed(); } })
@@ -98,7 +97,7 @@ class Monitor {
 
   private listen() {
     const { signal } = this.gone;
-    this.asTable.addEventListener("click", () => this.showTable(this.table.hidden), { signal });
+    this.asTable.addEventListener("click", (e) => { e.preventDefault(); this.showTable(this.table.hidden); }, { signal });
     document.addEventListener("keydown", (e) => this.key(e), { signal });
     document.addEventListener("kiln:theme", () => this.recolour(), { signal });
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.recolour(), { signal });

@@ -1,0 +1,1 @@
+import{a}from"./chunk-CIVYQYL3.js";export{a as default};
