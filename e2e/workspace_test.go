@@ -68,6 +68,10 @@ func TestBrowserWorkspaceFromKeystrokeToDeploy(t *testing.T) {
 
 	b.write("// mine")
 	b.savedDraft()
+	b.ctrl("f")
+	b.until("the search", `document.activeElement.matches(".cm-search input")`)
+	b.keys("mine")
+	b.until("the hit", `document.querySelectorAll(".cm-searchMatch").length === 1`)
 	b.workspace(s)
 	b.until("the draft after a reload", codeText+`.includes("// mine")`)
 

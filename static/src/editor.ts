@@ -4,7 +4,6 @@ import { defaultKeymap, history, historyKeymap, indentWithTab } from "@codemirro
 import { json } from "@codemirror/lang-json";
 import { bracketMatching, foldKeymap, indentOnInput, indentUnit } from "@codemirror/language";
 import { lintKeymap, nextDiagnostic } from "@codemirror/lint";
-import { highlightSelectionMatches, search, searchKeymap } from "@codemirror/search";
 import { Compartment, EditorState, type Extension, type StateEffect } from "@codemirror/state";
 import {
   crosshairCursor, drawSelection, dropCursor, EditorView, highlightActiveLine, highlightActiveLineGutter, highlightSpecialChars,
@@ -43,6 +42,14 @@ const overSelection = EditorView.domEventHandlers({
   },
 });
 
+const searching = (command: "find" | "line" | "next") => (view: EditorView) => {
+  void import("./editor-search").then((m) => m.searchWith(view, command));
+  return true;
+};
+const searchKeys: KeyBinding[] = [
+  { key: "Mod-f", run: searching("find") }, { key: "Mod-Alt-g", run: searching("line") }, { key: "Mod-d", run: searching("next"), preventDefault: true },
+];
+
 function basics(shared: Shared): Extension {
   return [
     EditorView.cspNonce.of(shared.nonce),
@@ -51,11 +58,11 @@ function basics(shared: Shared): Extension {
     keymap.of(shared.keys), overSelection,
     lineNumbers(), highlightActiveLineGutter(), highlightSpecialChars(), history(), drawSelection(), dropCursor(),
     EditorState.allowMultipleSelections.of(true), indentOnInput(), bracketMatching(), closeBrackets(), rectangularSelection(),
-    crosshairCursor(), highlightActiveLine(), highlightSelectionMatches({ minSelectionLength: 2 }), search({ top: true }), theme,
+    crosshairCursor(), highlightActiveLine(), theme,
     keymap.of([
       { key: "Tab", run: acceptCompletion },
       { key: "F8", run: nextDiagnostic, preventDefault: true },
-      ...closeBracketsKeymap, ...defaultKeymap, ...searchKeymap, ...historyKeymap, ...foldKeymap, ...completionKeymap, ...lintKeymap,
+      ...closeBracketsKeymap, ...defaultKeymap, ...searchKeys, ...historyKeymap, ...foldKeymap, ...completionKeymap, ...lintKeymap,
       indentWithTab,
     ]),
   ];

@@ -1,1 +1,0 @@
-import{a,b,c,d,e}from"./chunk-FZLDHNB4.js";import"./chunk-NBUZVMLB.js";import"./chunk-WTOBRBQZ.js";import"./chunk-BIIWAPMV.js";import"./chunk-TTGZECVB.js";export{e as autoCloseTags,d as html,a as htmlCompletionSource,b as htmlCompletionSourceWith,c as htmlLanguage};
