@@ -106,6 +106,7 @@ export class Bars {
       "header",
       { class: "bar" },
       h("h2", null, t("js.log.title")),
+      this.state,
       this.choice("seg seg-sm", t("js.log.scope"), [[t("js.log.thisRun"), true], [t("js.log.thisFunction"), false]], false, (v) => this.a.setScope(v)),
       this.filter("q-sm"),
       this.shown,

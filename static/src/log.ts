@@ -209,7 +209,7 @@ export class LogView {
   private runRows(rows: Row[], r: Run) {
     rows.push(r);
     if (!r.open) return;
-    const notes = this.query.test ? [] : r.notes;
+    const notes = this.query.test || this.o.mode === "panel" ? [] : r.notes; // a panel has no room for what the run's row says already
     if (notes[0]) rows.push(notes[0]);
     for (const l of r.lines) if (l.on) this.push(rows, l);
     for (const n of notes.slice(1)) rows.push(n);
