@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -73,5 +74,33 @@ func benchInvoke(b *testing.B, p iam.Principal) {
 		if w.h.Get("X-Amz-Executed-Version") == "" {
 			b.Fatal("refused: ", w.h)
 		}
+	}
+}
+
+// BenchmarkControlPlane is one call over HTTP on a real database with 1,000 functions.
+func BenchmarkControlPlane(b *testing.B) {
+	w := newWorld(b)
+	sha, err := w.store.PutCode(b.Context(), bytes.NewReader(zipOf(b, "index.js", "1")))
+	if err != nil {
+		b.Fatal(err)
+	}
+	for i := range 1000 {
+		n := lambda.NewFunction{Name: fmt.Sprintf("function-%04d", i), Code: sha, Config: lambda.Config{Runtime: "nodejs22.x", Handler: "index.handler", Role: role, Env: lambda.Environment{"STAGE": "test"}}}
+		if _, err := w.store.CreateFunction(b.Context(), iam.System, n); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for _, c := range []struct{ name, method, path, body string }{
+		{"GetFunction", "GET", fns + "function-0500", ""},
+		{"UpdateFunctionConfiguration", "PUT", fns + "function-0500/configuration", `{"Timeout":5}`},
+		{"ListFunctions1000", "GET", "/2015-03-31/functions?MaxItems=1000", ""},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			for b.Loop() {
+				if a := w.do(c.method, c.path, c.body); a.status != 200 {
+					b.Fatal(a.body)
+				}
+			}
+		})
 	}
 }
