@@ -1,0 +1,103 @@
+package e2e
+
+import (
+	"encoding/base64"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
+)
+
+// goProgram builds the template of an aws-lambda-go function as `make` in a person's project would.
+func goProgram(t *testing.T) string {
+	t.Helper()
+	out := filepath.Join(t.TempDir(), "bootstrap")
+	build := exec.CommandContext(t.Context(), "go", "build", "-tags", "lambda.norpc", "-o", out, "../code/templates/_go-upload/main.go")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux")
+	if b, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build the Go function: %v\n%s", err, b)
+	}
+	b, err := os.ReadFile(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// TestAGoFunctionIsDeployedPublishedAndReadBack uses AWS's own clients on both sides: aws-sdk-go-v2 and the AWS CLI outside, aws-lambda-go inside.
+func TestAGoFunctionIsDeployedPublishedAndReadBack(t *testing.T) {
+	s := startServer(t)
+	start := time.Now()
+	createFunction(t, s, "go", "provided.al2023", "bootstrap", map[string]string{"bootstrap": goProgram(t)})
+	c, ctx := sdk(t, s), t.Context()
+	if err := lambda.NewFunctionActiveV2Waiter(c).Wait(ctx, &lambda.GetFunctionInput{FunctionName: aws.String("go")}, 10*time.Second); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("built, created and active after %v", time.Since(start).Round(time.Millisecond))
+	v, err := c.PublishVersion(ctx, &lambda.PublishVersionInput{FunctionName: aws.String("go")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.CreateAlias(ctx, &lambda.CreateAliasInput{FunctionName: aws.String("go"), Name: aws.String("prod"), FunctionVersion: v.Version}); err != nil {
+		t.Fatal(err)
+	}
+	out, err := c.Invoke(ctx, &lambda.InvokeInput{FunctionName: aws.String("go:prod"), Payload: []byte(`{"name":"Gopher"}`), LogType: types.LogTypeTail})
+	if err != nil || out.FunctionError != nil || *out.ExecutedVersion != "1" || !strings.Contains(string(out.Payload), "Gopher") {
+		t.Fatalf("%s, %s, %v", out.Payload, aws.ToString(out.FunctionError), err)
+	}
+	tail, err := base64.StdEncoding.DecodeString(*out.LogResult)
+	if err != nil || !strings.HasPrefix(string(tail), "START RequestId: ") || !strings.Contains(string(tail), "\nREPORT RequestId: ") || !strings.Contains(string(tail), " Version: 1\n") {
+		t.Errorf("log tail: %q", tail)
+	}
+	if got := s.cliLog(t, "/aws/lambda/go"); !strings.Contains(got, "START RequestId: ") || !strings.Contains(got, "REPORT RequestId: ") {
+		t.Errorf("the AWS CLI reads %q", got)
+	}
+}
+
+// cliLog reads a group with the AWS CLI until a run's report is there: telemetry writes a moment after the answer.
+func (s *server) cliLog(t *testing.T, group string) string {
+	t.Helper()
+	if _, err := exec.LookPath("aws"); err != nil {
+		t.Skip("the AWS CLI is not installed")
+	}
+	key := rootKey(t, s)
+	var out []byte
+	for range 10 {
+		cmd := exec.CommandContext(t.Context(), "aws", "logs", "filter-log-events", "--log-group-name", group, "--query", "events[].message", "--output", "text")
+		cmd.Env = append(os.Environ(), "AWS_ACCESS_KEY_ID="+key.AccessKeyID, "AWS_SECRET_ACCESS_KEY="+key.SecretAccessKey, "AWS_REGION=us-east-1", "AWS_DEFAULT_REGION=us-east-1",
+			"AWS_ENDPOINT_URL="+s.console, "AWS_EC2_METADATA_DISABLED=true")
+		var err error
+		if out, err = cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		if strings.Contains(string(out), "REPORT") {
+			break
+		}
+	}
+	return string(out)
+}
+
+// TestAWrongDeployIsAnsweredAtOnce keeps the way from a mistake to its words short: the package is read before anything is kept.
+func TestAWrongDeployIsAnsweredAtOnce(t *testing.T) {
+	s := startServer(t)
+	_, err := sdk(t, s).CreateFunction(t.Context(), &lambda.CreateFunctionInput{FunctionName: aws.String("x"), Runtime: types.RuntimeNodejs22x, Handler: aws.String("a.b"),
+		Role: aws.String("arn:aws:iam::000000000000:role/kiln-default"), Code: &types.FunctionCode{ZipFile: []byte("no zip")}})
+	if err == nil || !strings.Contains(err.Error(), "InvalidParameterValueException: Could not unzip uploaded file") {
+		t.Errorf("%v", err)
+	}
+	missing, err := sdk(t, s).ListFunctions(t.Context(), &lambda.ListFunctionsInput{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range missing.Functions {
+		if *f.FunctionName == "x" {
+			t.Error("a function without a package was kept")
+		}
+	}
+}
