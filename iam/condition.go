@@ -21,7 +21,6 @@ type operator struct {
 
 // test compares a pattern of the document with a value of the request.
 type test struct {
-	name  string
 	match func(pattern, value string) bool
 	valid func(pattern string) bool // nil for any text
 }
