@@ -56,7 +56,7 @@ export class Bars {
     this.below = h("button", { type: "button", class: "btn btn-sm btn-quiet", hidden: true, onclick: () => a.toEnd() });
     this.zoneButton = h("button", { type: "button", class: "btn btn-quiet btn-sm", title: t("js.log.zone"), onclick: () => a.switchZone() }, zone());
     this.top = a.mode === "panel" ? [this.panelBar()] : [this.pageBar(), this.queryBar()];
-    this.foot = h("footer", { class: "bar bar-foot lfoot" }, this.state, this.below, h("span", { class: "grow" }), this.held, a.mode === "panel" ? null : this.zoneButton, this.keysHelp());
+    this.foot = h("footer", { class: "bar bar-foot lfoot" }, a.mode === "panel" ? null : this.state, this.below, h("span", { class: "grow" }), this.held, a.mode === "panel" ? null : this.zoneButton, this.keysHelp());
   }
 
   private field() {

@@ -40,6 +40,8 @@ export class LogView {
   private side = h("div", { class: "line-w" });
   private empty = h("div", { class: "log-empty", hidden: true });
   private banner = h("div", { class: "banner banner-warn", role: "status", hidden: true }, icon("warn"), h("span"));
+  private behind = 0; // ms between printing and showing of the newest line, when it was shown
+  private shownAt = -Infinity;
   private lastAt = 0;
   private state: SocketState | "past" = "connecting";
   private timers: number[] = [];
@@ -123,7 +125,7 @@ export class LogView {
     const { fresh, from } = this.model.append(f, how === "live");
     if (how === "live") this.count(fresh);
     const trimmed = this.model.trim();
-    if (fresh.length) this.lastAt = fresh[fresh.length - 1].at;
+    if (fresh.length && how === "live") this.lastAt = fresh[fresh.length - 1].at;
     const loose = fresh.some((l) => !l.run);
     if (fresh.length || from) this.change(trimmed || loose || how === "first" ? null : from);
   }
@@ -164,8 +166,15 @@ export class LogView {
       this.list.setRows(this.rows(row, run), row);
       if (this.list.follow) this.waiting = 0;
       this.fillFilter();
+      if (this.lastAt) this.measure();
     }
     this.showState(true);
+  }
+
+  private measure() {
+    this.behind = Math.max(0, serverNow() - this.lastAt);
+    this.shownAt = performance.now();
+    this.lastAt = 0;
   }
 
   // keepUntil answers the first row and the first run that must be made anew.
@@ -251,8 +260,8 @@ export class LogView {
     switch (this.state) {
       case "live": {
         if (this.paused) return ["st", t("js.log.paused")];
-        const behind = serverNow() - this.lastAt;
-        return ["live", behind < 2000 && behind > 0 ? t("js.log.behind", { ms: Math.round(behind) }) : t("js.log.live")];
+        const fresh = performance.now() - this.shownAt < 2000;
+        return ["live", fresh && this.o.mode !== "panel" ? t("js.log.behind", { ms: Math.round(this.behind) }) : t("js.log.live")];
       }
       case "past":
         return ["st", t("js.log.past")];
