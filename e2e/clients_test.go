@@ -101,3 +101,34 @@ func TestAWrongDeployIsAnsweredAtOnce(t *testing.T) {
 		}
 	}
 }
+
+const streamingNode = `exports.handler = awslambda.streamifyResponse(async (event, out) => {
+  for (const word of event.words) { out.write(word + ' '); await new Promise(r => setTimeout(r, 20)) }
+  out.end()
+})`
+
+// TestAStreamedAnswerComesInPieces reads a Node.js streaming handler through InvokeWithResponseStream.
+func TestAStreamedAnswerComesInPieces(t *testing.T) {
+	s := startServer(t)
+	createFunction(t, s, "stream", "nodejs22.x", "index.handler", map[string]string{"index.js": streamingNode})
+	out, err := sdk(t, s).InvokeWithResponseStream(t.Context(), &lambda.InvokeWithResponseStreamInput{FunctionName: aws.String("stream"), Payload: []byte(`{"words":["one","two","three"]}`)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stream := out.GetStream()
+	defer stream.Close()
+	var text strings.Builder
+	pieces, complete := 0, false
+	for e := range stream.Events() {
+		switch e := e.(type) {
+		case *types.InvokeWithResponseStreamResponseEventMemberPayloadChunk:
+			pieces++
+			text.Write(e.Value.Payload)
+		case *types.InvokeWithResponseStreamResponseEventMemberInvokeComplete:
+			complete = e.Value.ErrorCode == nil
+		}
+	}
+	if err := stream.Err(); err != nil || text.String() != "one two three " || pieces < 2 || !complete {
+		t.Errorf("%q in %d pieces, complete %v, %v", text.String(), pieces, complete, err)
+	}
+}
