@@ -182,12 +182,6 @@ func (b *tab) until(what, condition string) {
 	}
 }
 
-// sees waits until the page shows a text.
-func (b *tab) sees(text string) {
-	b.t.Helper()
-	b.until("the text "+text, "document.body && document.body.innerText.includes("+quote(text)+")")
-}
-
 // click waits for an element and clicks it with the mouse.
 func (b *tab) click(selector string) {
 	b.t.Helper()
