@@ -140,12 +140,5 @@ func (h *house) workerCredentials(worker, roleARN string) runner.Credentials {
 
 // workerEndpoint is the AWS endpoint inside one worker's sandbox: it takes that worker's keys and no others.
 func (h *house) workerEndpoint(worker string) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if h.access.keys.Owner(sigv4.KeyID(r)) != worker {
-			w.Header().Set("x-amzn-ErrorType", "UnrecognizedClientException")
-			http.Error(w, `{"message":"The security token included in the request is invalid."}`, http.StatusForbidden)
-			return
-		}
-		h.api.ServeHTTP(w, r)
-	})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.api.ForWorker(worker).ServeHTTP(w, r) })
 }

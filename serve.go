@@ -23,6 +23,7 @@ import (
 	"kiln/executor/runner"
 	"kiln/executor/runtimes"
 	"kiln/secret"
+	"kiln/server/lambdaapi"
 	"kiln/store"
 	"kiln/store/postgres"
 	"kiln/telemetry"
@@ -64,7 +65,7 @@ type house struct {
 	cache    *code.Cache
 	runner   *runner.Runner
 	engine   *executor.Engine
-	api      http.Handler
+	api      *lambdaapi.API
 	access   access
 	stages   []stage // in the order of their start
 }

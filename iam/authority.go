@@ -19,7 +19,7 @@ type Source interface {
 	ResourcePolicy(ctx context.Context, arn string) (string, error)
 }
 
-// Authority decides with all documents. Parsed ones are kept until Forget. It is safe for concurrent use.
+// Authority decides with all documents. Parsed ones are kept for a few seconds, or until Forget. It is safe for concurrent use.
 type Authority struct {
 	source Source
 	region string
@@ -27,14 +27,22 @@ type Authority struct {
 
 	mu    sync.RWMutex
 	epoch int // raised by Forget: what was read before it is not kept
-	docs  map[string][]Named
+	docs  map[string]cachedDocs
 }
 
-const maxCached = 20_000 // documents; past it the cache starts again
+type cachedDocs struct {
+	docs  []Named
+	until time.Time
+}
+
+const (
+	maxCached = 20_000          // documents; past it the cache starts again
+	cacheTime = 5 * time.Second // the net under a change that nobody reported
+)
 
 // NewAuthority makes an Authority.
 func NewAuthority(s Source, region string, now func() time.Time) *Authority {
-	return &Authority{source: s, region: region, now: now, docs: map[string][]Named{}}
+	return &Authority{source: s, region: region, now: now, docs: map[string]cachedDocs{}}
 }
 
 // Forget drops every cached document. Call it after each change of a role or a policy, before the change is answered.
@@ -96,11 +104,12 @@ func quick(r Request) (Decision, bool) {
 
 func (a *Authority) cached(ctx context.Context, key string, read func() ([]Named, error)) ([]Named, error) {
 	a.mu.RLock()
-	docs, ok := a.docs[key]
+	c, ok := a.docs[key]
 	epoch := a.epoch
 	a.mu.RUnlock()
-	if ok {
-		return docs, nil
+	now := a.now()
+	if ok && now.Before(c.until) {
+		return c.docs, nil
 	}
 	docs, err := read()
 	if err != nil {
@@ -112,7 +121,7 @@ func (a *Authority) cached(ctx context.Context, key string, read func() ([]Named
 		if len(a.docs) >= maxCached {
 			clear(a.docs)
 		}
-		a.docs[key] = docs
+		a.docs[key] = cachedDocs{docs, now.Add(cacheTime)}
 	}
 	return docs, nil
 }

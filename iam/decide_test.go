@@ -215,7 +215,8 @@ func (f *fakeSource) ResourcePolicy(ctx context.Context, arn string) (string, er
 
 func TestTheAuthorityReadsDocumentsOnceAndForgets(t *testing.T) {
 	f := &fakeSource{role: &Role{ARN: "arn:aws:iam::000000000000:role/app", Policies: map[string]string{"basic": awsPolicies + "service-role/AWSLambdaRole"}}}
-	a := NewAuthority(f, "us-east-1", func() time.Time { return someTime })
+	now := someTime
+	a := NewAuthority(f, "us-east-1", func() time.Time { return now })
 	for range 3 {
 		if ok, err := a.Allowed(t.Context(), worker, "lambda:InvokeFunction", fnARN); !ok || err != nil {
 			t.Fatal(ok, err)
@@ -223,6 +224,12 @@ func TestTheAuthorityReadsDocumentsOnceAndForgets(t *testing.T) {
 	}
 	if f.reads != 2 {
 		t.Errorf("%d reads", f.reads)
+	}
+	if now = now.Add(cacheTime); f.reads == 2 {
+		_, _ = a.Allowed(t.Context(), worker, "lambda:InvokeFunction", fnARN)
+	}
+	if f.reads != 4 {
+		t.Errorf("%d reads after a while", f.reads)
 	}
 	f.role.Policies = nil
 	a.Forget()

@@ -28,6 +28,7 @@ type Options struct {
 	Store     Store
 	Engine    Engine
 	Verifier  *sigv4.Verifier
+	KeyOwner  func(keyID string) string // the worker that a key was issued to, "" for every other key; sigv4.Temporary.Owner
 	Authority Authority
 	Refusals  edge.Refusals
 	ARNs      lambda.ARNs
@@ -60,6 +61,9 @@ const (
 
 // New makes the handler of signed calls.
 func New(o Options) *API {
+	if o.KeyOwner == nil {
+		o.KeyOwner = func(string) string { return "" }
+	}
 	if o.Remote == nil {
 		o.Remote = func(r *http.Request) string { return r.RemoteAddr }
 	}
@@ -69,30 +73,25 @@ func New(o Options) *API {
 // IsCall says whether a request is an AWS call: it carries a signature in its header.
 func IsCall(r *http.Request) bool { return sigv4.IsSigned(r) }
 
-// ForWorker is the API on a worker's own listener: it takes that worker's key and no other. owner gives a key's worker (sigv4.Temporary.Owner).
-func (a *API) ForWorker(worker string, owner func(keyID string) string) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		a.serve(w, r, func(id sigv4.Identity) bool { return owner(id.KeyID) == worker })
-	})
+// ForWorker is the API on a worker's own listener: it takes that worker's key and no other.
+func (a *API) ForWorker(worker string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { a.serve(w, r, worker) })
 }
 
-// ServeHTTP answers one call.
-func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.serve(w, r, nil) }
+// ServeHTTP answers one call on the console's listener, where workers' keys are worth nothing.
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.serve(w, r, "") }
 
-// takes says whether a listener serves an identity; nil serves all.
-type takes func(sigv4.Identity) bool
-
-func (a *API) serve(w http.ResponseWriter, r *http.Request, takes takes) {
+func (a *API) serve(w http.ResponseWriter, r *http.Request, worker string) {
 	t := &tracked{ResponseWriter: w}
-	c := &call{api: a, w: t, tracked: t, r: r, requestID: edge.NewRequestID()}
+	c := &call{api: a, w: t, tracked: t, r: r, worker: worker, requestID: edge.NewRequestID()}
 	w.Header()["X-Amzn-Requestid"] = []string{c.requestID}
 	switch sigv4.Service(r) {
 	case "logs":
-		c.fail(c.serveLogs(takes), writeJSONFailure)
+		c.fail(c.serveLogs(), writeJSONFailure)
 	case "sts":
-		c.fail(c.serveSTS(takes), writeQueryFailure)
+		c.fail(c.serveSTS(), writeQueryFailure)
 	default:
-		c.fail(c.serveLambda(takes), (*failure).write)
+		c.fail(c.serveLambda(), (*failure).write)
 	}
 }
 
@@ -109,7 +108,7 @@ func (c *call) fail(err error, write func(*failure, http.ResponseWriter)) {
 }
 
 // identify reads the body and checks the signature over it.
-func (c *call) identify(takes takes) error {
+func (c *call) identify() error {
 	check, err := c.api.Verifier.Begin(c.r)
 	if err != nil {
 		return err
@@ -121,7 +120,7 @@ func (c *call) identify(takes takes) error {
 	if err != nil {
 		return err
 	}
-	if takes != nil && !takes(id) {
+	if c.api.KeyOwner(id.KeyID) != c.worker {
 		return &sigv4.Error{Status: 403, Code: "UnrecognizedClientException", QueryCode: "InvalidClientTokenId", Message: "The security token included in the request is invalid."}
 	}
 	c.id = id

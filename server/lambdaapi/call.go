@@ -33,6 +33,7 @@ type call struct {
 	id        sigv4.Identity
 	who       iam.Principal
 	requestID string
+	worker    string // whose listener this is; "" for the console's
 
 	// Of operations on a function.
 	function  string // name

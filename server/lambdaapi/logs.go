@@ -79,8 +79,8 @@ func noGroup() *failure {
 }
 
 // serveLogs answers one call of the JSON 1.1 protocol.
-func (c *call) serveLogs(takes takes) error {
-	if err := c.identify(takes); err != nil {
+func (c *call) serveLogs() error {
+	if err := c.identify(); err != nil {
 		return err
 	}
 	_, name, _ := strings.Cut(c.r.Header.Get("X-Amz-Target"), ".")

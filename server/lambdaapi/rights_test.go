@@ -108,15 +108,19 @@ func TestAWorkersListenerTakesOnlyItsOwnKey(t *testing.T) {
 	w := newWorld(t)
 	p := iam.Principal{Kind: iam.KindRole, ARN: "arn:aws:sts::000000000000:assumed-role/kiln-default/w", Name: "kiln-default"}
 	mine, other := w.keys.Issue("w1", p, time.Now().Add(time.Hour)), w.keys.Issue("w2", p, time.Now().Add(time.Hour))
-	s := httptest.NewServer(w.api.ForWorker("w1", w.keys.Owner))
+	s := httptest.NewServer(w.api.ForWorker("w1"))
 	defer s.Close()
+	own := aws.Credentials{AccessKeyID: mine.ID, SecretAccessKey: mine.Secret, SessionToken: mine.Token}
+	if a := w.as(own, "sts", "POST", "/", "Action=GetCallerIdentity&Version=2011-06-15", "Content-Type", "application/x-www-form-urlencoded"); a.status != 403 {
+		t.Errorf("a worker's key is taken outside its worker: %d %s", a.status, a.body)
+	}
 	w.url = s.URL
 	for _, c := range []struct {
 		what string
 		cred aws.Credentials
 		want int
 	}{
-		{"its own", aws.Credentials{AccessKeyID: mine.ID, SecretAccessKey: mine.Secret, SessionToken: mine.Token}, 200},
+		{"its own", own, 200},
 		{"another worker's", aws.Credentials{AccessKeyID: other.ID, SecretAccessKey: other.Secret, SessionToken: other.Token}, 403},
 		{"the root key", aws.Credentials{AccessKeyID: keyID, SecretAccessKey: secret}, 403},
 	} {

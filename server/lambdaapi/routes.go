@@ -234,14 +234,14 @@ func (c *call) take(i int, segment string) error {
 }
 
 // serveLambda answers one call of the REST API.
-func (c *call) serveLambda(takes takes) error {
+func (c *call) serveLambda() error {
 	if err := c.route(); err != nil {
-		if ierr := c.identify(takes); ierr != nil { // strangers learn nothing of the paths
+		if ierr := c.identify(); ierr != nil { // strangers learn nothing of the paths
 			return ierr
 		}
 		return err
 	}
-	if err := c.identify(takes); err != nil {
+	if err := c.identify(); err != nil {
 		return err
 	}
 	c.query = noQuery

@@ -15,8 +15,8 @@ import (
 var callerIdentity = edge.Row{Target: "GetCallerIdentity", Open: true}
 
 // serveSTS answers the query protocol: which account and principal a key belongs to.
-func (c *call) serveSTS(takes takes) error {
-	if err := c.identify(takes); err != nil {
+func (c *call) serveSTS() error {
+	if err := c.identify(); err != nil {
 		return err
 	}
 	form, err := url.ParseQuery(string(c.body))

@@ -118,7 +118,7 @@ func newWorld(t testing.TB) *world {
 	w.authority = iam.NewAuthority(w.store, storetest.Region, time.Now)
 	w.keys = sigv4.NewTemporary(w.store)
 	verifier := sigv4.New(sigv4.Options{Keys: w.keys, Now: time.Now})
-	w.api = lambdaapi.New(lambdaapi.Options{Store: w.store, Engine: w.engine, Verifier: verifier, Authority: w.authority, Refusals: w.store, ARNs: w.store.ARNs(),
+	w.api = lambdaapi.New(lambdaapi.Options{Store: w.store, Engine: w.engine, Verifier: verifier, KeyOwner: w.keys.Owner, Authority: w.authority, Refusals: w.store, ARNs: w.store.ARNs(),
 		CodeURL:     func(sha string) string { return "http://127.0.0.1:8081/_code/" + sha },
 		FunctionURL: func(id string) string { return "http://" + id + ".lambda-url.us-east-1.localhost:8081/" },
 		CheckZip:    code.Check, PoliciesChanged: w.authority.Forget, Now: time.Now, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})

@@ -40,19 +40,14 @@ func IsPresigned(r *http.Request) bool {
 }
 
 // Service is the service name of a request's credential scope, unverified: for routing only. "" when there is none.
-func Service(r *http.Request) string { return scopePart(r, 3) }
-
-// KeyID is the access key's id in a request's credential scope, unverified. "" when there is none.
-func KeyID(r *http.Request) string { return scopePart(r, 0) }
-
-func scopePart(r *http.Request, i int) string {
+func Service(r *http.Request) string {
 	_, rest, _ := strings.Cut(r.Header.Get("Authorization"), "Credential=")
 	scope, _, _ := strings.Cut(rest, ",")
 	parts := strings.Split(scope, "/")
 	if len(parts) != 5 {
 		return ""
 	}
-	return parts[i]
+	return parts[3]
 }
 
 func parse(r *http.Request) (*claim, *Error) {
