@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"encoding/base64"
 	"os"
 	"os/exec"
@@ -130,5 +131,59 @@ func TestAStreamedAnswerComesInPieces(t *testing.T) {
 	}
 	if err := stream.Err(); err != nil || text.String() != "one two three " || pieces < 2 || !complete {
 		t.Errorf("%q in %d pieces, complete %v, %v", text.String(), pieces, complete, err)
+	}
+}
+
+// callsBack signs like an SDK does, with nothing but the standard library, and asks who it is and what there is.
+const callsBack = `import datetime, hashlib, hmac, json, os, urllib.error, urllib.request
+
+def call(service, method, path, body=b"", kind="application/x-www-form-urlencoded"):
+    url = os.environ["AWS_ENDPOINT_URL"]
+    host = url.split("//")[1].split("/")[0]
+    now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%dT%H%M%SZ")
+    heads = {"content-type": kind, "host": host, "x-amz-date": now, "x-amz-security-token": os.environ["AWS_SESSION_TOKEN"]}
+    names = ";".join(sorted(heads))
+    canonical = "\n".join([method, path, "", "".join(f"{k}:{heads[k]}\n" for k in sorted(heads)), names, hashlib.sha256(body).hexdigest()])
+    scope = f"{now[:8]}/us-east-1/{service}/aws4_request"
+    text = "\n".join(["AWS4-HMAC-SHA256", now, scope, hashlib.sha256(canonical.encode()).hexdigest()])
+    key = ("AWS4" + os.environ["AWS_SECRET_ACCESS_KEY"]).encode()
+    for part in scope.split("/"):
+        key = hmac.new(key, part.encode(), hashlib.sha256).digest()
+    heads["authorization"] = f"AWS4-HMAC-SHA256 Credential={os.environ['AWS_ACCESS_KEY_ID']}/{scope}, SignedHeaders={names}, Signature={hmac.new(key, text.encode(), hashlib.sha256).hexdigest()}"
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url + path, data=body or None, headers=heads, method=method)) as r:
+            return r.status, r.read().decode()
+    except urllib.error.HTTPError as e:
+        return e.code, e.read().decode()
+
+def handler(event, context):
+    return {"who": call("sts", "POST", "/", b"Action=GetCallerIdentity&Version=2011-06-15"), "list": call("lambda", "GET", "/2015-03-31/functions"),
+            "keys": [os.environ[n] for n in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")]}
+`
+
+// TestAFunctionCallsKilnAsItsRole: the default role may write logs and nothing else, and its keys are worth nothing outside.
+func TestAFunctionCallsKilnAsItsRole(t *testing.T) {
+	s := startServer(t)
+	createFunction(t, s, "back", "python3.11", "app.handler", map[string]string{"app.py": callsBack})
+	out, err := sdk(t, s).Invoke(t.Context(), &lambda.InvokeInput{FunctionName: aws.String("back")})
+	if err != nil || out.FunctionError != nil {
+		t.Fatalf("%s, %v", out.Payload, err)
+	}
+	got := decode[struct {
+		Who, List []any
+		Keys      []string
+	}](t, out.Payload)
+	if got.Who[0] != 200.0 || !strings.Contains(got.Who[1].(string), "assumed-role/kiln-default/") {
+		t.Errorf("who: %v", got.Who)
+	}
+	if got.List[0] != 403.0 || !strings.Contains(got.List[1].(string), "is not authorized to perform: lambda:ListFunctions") {
+		t.Errorf("list: %v", got.List)
+	}
+	stolen := lambda.New(lambda.Options{Region: "us-east-1", BaseEndpoint: aws.String(s.console), RetryMaxAttempts: 1,
+		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+			return aws.Credentials{AccessKeyID: got.Keys[0], SecretAccessKey: got.Keys[1], SessionToken: got.Keys[2]}, nil
+		})})
+	if _, err := stolen.ListFunctions(t.Context(), &lambda.ListFunctionsInput{}); err == nil || !strings.Contains(err.Error(), "UnrecognizedClientException") {
+		t.Errorf("a function's keys outside: %v", err)
 	}
 }

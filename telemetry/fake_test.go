@@ -20,6 +20,7 @@ type fakeSink struct {
 	rng     *rand.Rand
 	trouble float64 // probability that a call fails
 	down    bool
+	full    bool // answers, but writes nothing: a full disk
 	refuse  func(lambda.LogLine) bool
 	slow    time.Duration
 	lsn     uint64
@@ -37,6 +38,12 @@ func newFake() *fakeSink {
 }
 
 var errTrouble = errors.New("connection reset")
+
+// badData is what Postgres says of a value that it cannot hold.
+type badData struct{}
+
+func (badData) Error() string    { return "invalid byte sequence" }
+func (badData) SQLState() string { return "22021" }
 
 // fails says whether a call fails, and whether its work is done all the same.
 func (f *fakeSink) fails() (fail, done bool) {
@@ -56,8 +63,11 @@ func (f *fakeSink) CopyLogs(ctx context.Context, lines []lambda.LogLine) (uint64
 	time.Sleep(f.slow)
 	f.copies++
 	fail, done := f.fails()
-	if fail && !done || f.refused(lines) {
+	if fail && !done || f.full {
 		return 0, errTrouble
+	}
+	if f.refused(lines) {
+		return 0, badData{}
 	}
 	for _, l := range lines {
 		if _, there := f.at(l.ID); there {
@@ -80,11 +90,24 @@ func (f *fakeSink) at(id lambda.LogID) (lambda.LogLine, bool) {
 	return l, ok
 }
 
+func (f *fakeSink) tried() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.copies
+}
+
 func (f *fakeSink) RepairLogs(ctx context.Context, lines []lambda.LogLine) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.copies++
 	fail, done := f.fails()
-	if fail && !done || f.refused(lines) {
+	if fail && !done {
+		return errTrouble
+	}
+	if f.refused(lines) {
+		return fmt.Errorf("copy: %w", badData{})
+	}
+	if f.full {
 		return errTrouble
 	}
 	for _, l := range lines {
@@ -138,8 +161,11 @@ func (f *fakeSink) CopyRuns(ctx context.Context, runs []lambda.Run, ps []lambda.
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	fail, done := f.fails()
-	if fail && !done {
+	if fail && !done || f.full {
 		return errTrouble
+	}
+	if slices.ContainsFunc(runs, func(r lambda.Run) bool { return r.Report.RequestID == "bad" }) {
+		return badData{}
 	}
 	fresh := false
 	for _, r := range runs {

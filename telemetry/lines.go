@@ -16,7 +16,6 @@ const (
 	flushCheck   = 60 * time.Millisecond // how often the durable position is asked for while something waits for it
 	writeTime    = 30 * time.Second      // of one statement
 	fairShare    = 64 << 10              // bytes that a function may hold although all of them together hold too much
-	splitAfter   = 3                     // failures of one batch on a database that answers, before it is split
 	replayLines  = 5_000
 )
 
@@ -277,14 +276,14 @@ func (b *lineBook) doubt(err error, batch []lambda.LogLine) {
 func (b *lineBook) recover(ctx context.Context) {
 	for len(b.repair) > 0 {
 		if err := b.sink.RepairLogs(ctx, b.repair[0]); err != nil {
-			b.still(ctx, err)
+			b.still(err)
 			return
 		}
 		b.release(b.repair[0])
 		b.repair = b.repair[1:]
 	}
 	if _, err := b.sink.FlushedLSN(ctx); err != nil {
-		b.still(ctx, err)
+		b.still(err)
 		return
 	}
 	b.lastLSN = 0
@@ -296,19 +295,14 @@ func (b *lineBook) recover(ctx context.Context) {
 	b.room.Broadcast()
 }
 
-// still notes that the outage goes on. A batch that fails on a database that answers is split, down to the one line that is refused.
-func (b *lineBook) still(ctx context.Context, err error) {
+// still notes that the outage goes on. A batch whose content is refused is split, down to the one line that is at fault.
+func (b *lineBook) still(err error) {
 	b.mu.Lock()
 	b.gone.failed(time.Now())
-	tries := b.gone.tries
-	b.mu.Unlock()
-	if tries < splitAfter || len(b.repair) == 0 {
+	if !refuses(err) || len(b.repair) == 0 {
+		b.mu.Unlock()
 		return
 	}
-	if _, ping := b.sink.FlushedLSN(ctx); ping != nil {
-		return
-	}
-	b.mu.Lock()
 	b.gone.retry = time.Time{}
 	b.mu.Unlock()
 	bad := b.repair[0]

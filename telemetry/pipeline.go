@@ -158,6 +158,23 @@ func (a *outage) failed(now time.Time) {
 
 func (a *outage) over() { *a = outage{} }
 
+// refuses says whether the database took the statement and refused what was in it: a fault of the data (SQLSTATE classes 22, 23 and 54).
+// A full disk or a lost connection is none: that passes, and everything waits for it.
+func refuses(err error) bool {
+	state, ok := errors.AsType[interface {
+		error
+		SQLState() string
+	}](err)
+	if !ok || len(state.SQLState()) < 2 {
+		return false
+	}
+	switch state.SQLState()[:2] {
+	case "22", "23", "54":
+		return true
+	}
+	return false
+}
+
 // wait sleeps until d is over, something is signalled, or ctx ends.
 func wait(ctx context.Context, d time.Duration, signal <-chan struct{}) {
 	if d <= 0 {

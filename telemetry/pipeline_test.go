@@ -188,6 +188,36 @@ func TestOnlyTheLineThatTheDatabaseRefusesIsLost(t *testing.T) {
 	}
 }
 
+func TestAFullDiskRefusesNothing(t *testing.T) {
+	f := newFake()
+	f.full = true
+	h := open(t, f, t.TempDir(), small)
+	h.Lines(lines(1, 0, 100))
+	h.Record(finishedRun("a", 1, time.Millisecond))
+	for f.tried() < 5 {
+		time.Sleep(5 * time.Millisecond)
+	}
+	f.set(func() { f.full = false })
+	h.stop()
+	checkLines(t, f, 1, 100)
+	if h.Health().Refused != 0 || len(f.runs) != 1 {
+		t.Errorf("refused %d, runs %d", h.Health().Refused, len(f.runs))
+	}
+}
+
+func TestOnlyTheRunThatTheDatabaseRefusesIsLost(t *testing.T) {
+	f := newFake()
+	h := open(t, f, t.TempDir(), small)
+	for i := range 9 {
+		h.Record(finishedRun(fmt.Sprint(i), 1, time.Millisecond))
+	}
+	h.Record(finishedRun("bad", 1, time.Millisecond))
+	h.stop()
+	if m := f.points[pointKey{1, testMinute.Unix() / 60}]; len(f.runs) != 9 || m.N != 9 || h.Health().Refused != 1 {
+		t.Errorf("%d runs, refused %d, %+v", len(f.runs), h.Health().Refused, m)
+	}
+}
+
 var testMinute = time.Date(2026, 11, 28, 9, 0, 0, 0, time.UTC)
 
 func finishedRun(id string, fn int64, d time.Duration) lambda.Run {

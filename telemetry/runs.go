@@ -225,7 +225,7 @@ func (b *runBook) step(ctx context.Context) {
 		return
 	}
 	if err := b.sink.CopyRuns(ctx, k.runs, k.points.list()); err != nil {
-		b.failed(ctx, k, err)
+		b.failed(k, err)
 		return
 	}
 	b.mu.Lock()
@@ -278,24 +278,18 @@ func (b *runBook) drop() {
 	b.room.Broadcast()
 }
 
-// failed keeps the batch as it is. One that fails again and again on a database that answers is split, down to the run that is refused.
-func (b *runBook) failed(ctx context.Context, k *runBatch, err error) {
+// failed keeps the batch as it is. One whose content is refused is split, down to the run that is at fault.
+func (b *runBook) failed(k *runBatch, err error) {
 	b.mu.Lock()
+	defer b.mu.Unlock()
 	if !b.gone.away() {
 		b.log.Warn("reports wait for the database", "err", err)
 	}
 	b.gone.failed(time.Now())
-	tries := b.gone.tries
-	b.mu.Unlock()
 	b.room.Broadcast()
-	if tries < splitAfter {
+	if !refuses(err) {
 		return
 	}
-	if _, ping := b.sink.FlushedLSN(ctx); ping != nil {
-		return
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
 	b.gone.retry = time.Time{}
 	if len(k.runs) == 1 {
 		b.log.Error("the database refuses a report", "request", k.runs[0].Report.RequestID, "err", err)

@@ -56,7 +56,7 @@ func BenchmarkInvoke(b *testing.B) {
 func benchInvoke(b *testing.B, p iam.Principal) {
 	keys := sigv4.NewTemporary(nil)
 	k := keys.Issue("", p, time.Now().Add(time.Hour))
-	api := lambdaapi.New(lambdaapi.Options{Engine: echoEngine{}, Verifier: sigv4.New(sigv4.Options{Keys: keys, Now: time.Now}),
+	api := lambdaapi.New(lambdaapi.Options{Engine: echoEngine{}, KeyOwner: keys.Owner, Verifier: sigv4.New(sigv4.Options{Keys: keys, Now: time.Now}),
 		Authority: iam.NewAuthority(noDocuments{}, "us-east-1", time.Now), ARNs: lambda.ARNs{Region: "us-east-1", AccountID: "000000000000"}, Now: time.Now, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
 	body := []byte(`{"name":"world"}`)
 	r := httptest.NewRequest("POST", "http://127.0.0.1:8080/2015-03-31/functions/orders/invocations", bytes.NewReader(body))
