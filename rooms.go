@@ -28,7 +28,6 @@ import (
 
 // openExecutor starts what runs functions: the driver over its spawner, the runner over the driver, the engine over the runner.
 func (h *house) openExecutor(ctx context.Context) (err error) {
-	h.runtimes = runtimes.Discover(ctx, h.config.Data)
 	h.driver, err = process.New(ctx, process.Options{Data: h.config.Data, MinRung: h.minRung(), Link: process.Inherited(), Log: h.log})
 	if err != nil {
 		return fmt.Errorf("start the sandbox: %w", err)
@@ -36,7 +35,9 @@ func (h *house) openExecutor(ctx context.Context) (err error) {
 	if err := h.driver.Reap(ctx); err != nil {
 		h.log.Warn("clean up after the last start", "err", err)
 	}
-	h.cache, err = code.NewCache(code.CacheOptions{Root: filepath.Join(h.config.Data, "code"), Source: h.store, Compiler: &code.Compiler{}, Log: h.log})
+	h.runtimes = runtimes.Ask(ctx, h.config.Data, h.lookForRuntimes)
+	h.cache, err = code.NewCache(code.CacheOptions{Root: filepath.Join(h.config.Data, "code"), Source: h.store, Compiler: &code.Compiler{}, Log: h.log,
+		InUse: func() map[string]bool { return h.runner.CodeInUse() }})
 	if err != nil {
 		return fmt.Errorf("open the code folder: %w", err)
 	}
@@ -46,7 +47,7 @@ func (h *house) openExecutor(ctx context.Context) (err error) {
 	h.engine = executor.New(executor.Options{Runner: h.runner, Source: h.store, Queue: h.store, Recorder: h.pipeline, Limits: h.limits,
 		Gauge: h.pipeline.Gauge, Lost: h.store.Lost(), Log: h.log})
 	h.api = h.newAPI()
-	h.stages = append(h.stages, stage{"runner", h.keepRunner}, stage{"engine", h.engine.Run})
+	h.stages = append(h.stages, stage{"runner", h.keepRunner}, stage{"test runs", h.keepTestRuns}, stage{"engine", h.engine.Run})
 	return nil
 }
 
@@ -54,6 +55,16 @@ func (h *house) openExecutor(ctx context.Context) (err error) {
 func (h *house) limits(ctx context.Context) (l executor.Limits, err error) {
 	l.Account, l.Reserved, err = h.store.Concurrency(ctx)
 	return l, err
+}
+
+// lookForRuntimes asks the spawner: it sees what the server's user does not, and it is who starts them.
+func (h *house) lookForRuntimes(ctx context.Context) []runtimes.Runtime {
+	list, err := h.driver.Runtimes(ctx)
+	if err != nil {
+		h.log.Warn("look for runtimes", "err", err)
+		return nil
+	}
+	return list
 }
 
 func (h *house) minRung() runner.Rung {
@@ -70,6 +81,13 @@ func (h *house) keepRunner(ctx context.Context) error {
 	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), 20*time.Second)
 	defer cancel()
 	return errors.Join(tended, h.runner.Close(late), h.cache.Close())
+}
+
+// keepTestRuns waits for runs whose page has gone; the engine has ended them by then.
+func (h *house) keepTestRuns(ctx context.Context) error {
+	<-ctx.Done()
+	h.pages.Drain()
+	return nil
 }
 
 // runtimesInUse are the runtimes of the functions that exist: the pool keeps those warm from the start.
@@ -98,13 +116,13 @@ func (h *house) openServers(context.Context) error {
 		host = "this machine"
 	}
 	base, shelf := h.consoleURL(), runtimeShelf{h.runtimes, h.config.NPMRegistry}
-	pages := console.New(console.Options{Store: h.store, Engine: h.engine, Runtimes: shelf, Install: shelf, Gate: gate, Sessions: sessions,
+	h.pages = console.New(console.Options{Store: h.store, Engine: h.engine, Runtimes: shelf, Install: shelf, Gate: gate, Sessions: sessions,
 		Hub: h.hub, Pipeline: h.pipeline, ARNs: arns, Host: host, Endpoint: base.String(), Version: version, Log: h.log, Now: time.Now})
 	tlsConfig, err := h.tls()
 	if err != nil {
 		return err
 	}
-	s := server.New(server.Options{Listener: h.listener, TLS: tlsConfig, URL: base, TrustedProxies: h.config.trustedProxyNets, Console: pages, Sessions: sessions,
+	s := server.New(server.Options{Listener: h.listener, TLS: tlsConfig, URL: base, TrustedProxies: h.config.trustedProxyNets, Console: h.pages, Sessions: sessions,
 		Gate: gate, AWS: h.api, Metrics: promhttp.HandlerFor(h.metrics, promhttp.HandlerOpts{}), Health: h.health, Log: h.log, Now: time.Now})
 	h.stages = append(h.stages,
 		stage{"node", h.installNode},
@@ -112,7 +130,7 @@ func (h *house) openServers(context.Context) error {
 		stage{"commands", h.controlCommands().Run},
 		stage{"gateway", h.serveGateway(h.newGateway())},
 		stage{"console", func(ctx context.Context) error {
-			defer pages.CloseSockets() // they are hijacked: the server does not know them any more
+			defer h.pages.CloseSockets() // they are hijacked: the server does not know them any more
 			return s.Run(ctx, 10*time.Second)
 		}})
 	return nil

@@ -23,6 +23,7 @@ import (
 	"kiln/executor/runner"
 	"kiln/executor/runtimes"
 	"kiln/secret"
+	"kiln/server/console"
 	"kiln/server/lambdaapi"
 	"kiln/store"
 	"kiln/store/postgres"
@@ -66,6 +67,7 @@ type house struct {
 	runner   *runner.Runner
 	engine   *executor.Engine
 	api      *lambdaapi.API
+	pages    *console.Console
 	access   access
 	stages   []stage // in the order of their start
 }

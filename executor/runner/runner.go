@@ -118,6 +118,20 @@ func (r *Runner) Run(ctx context.Context, a executor.Assignment) (executor.Outco
 	}
 }
 
+// CodeInUse are the packages, layers too, of every pool: workers may have them mounted.
+func (r *Runner) CodeInUse() map[string]bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	used := map[string]bool{}
+	for _, p := range r.pools {
+		used[p.run.Code.SHA256] = true
+		for _, l := range p.run.LayerCode {
+			used[l.SHA256] = true
+		}
+	}
+	return used
+}
+
 // Capacity is what is held and used now.
 func (r *Runner) Capacity() executor.Capacity {
 	caps := r.Driver.Capabilities()

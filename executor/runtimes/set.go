@@ -13,6 +13,7 @@ import (
 // Set is the runtimes of this machine. It is safe for concurrent use.
 type Set struct {
 	dataDir string
+	look    func(context.Context) []Runtime // a nil answer keeps what is known
 
 	mu   sync.RWMutex
 	list []Runtime
@@ -20,21 +21,28 @@ type Set struct {
 
 // Discover looks for the runtimes of this machine and of the data folder. It runs each interpreter once to ask its version.
 func Discover(ctx context.Context, dataDir string) *Set {
-	s := &Set{dataDir: dataDir}
+	return Ask(ctx, dataDir, func(ctx context.Context) []Runtime { return discover(ctx, dataDir) })
+}
+
+// Ask is Discover by another process, which may see what this one may not: look answers the whole list, or nil when it cannot tell now.
+func Ask(ctx context.Context, dataDir string, look func(context.Context) []Runtime) *Set {
+	s := &Set{dataDir: dataDir, look: look}
 	s.Refresh(ctx)
 	return s
 }
 
 // Of is a set of known runtimes: for a process that cannot look for itself, and for tests. Refresh replaces the list.
 func Of(dataDir string, list ...Runtime) *Set {
-	s := &Set{dataDir: dataDir}
+	s := &Set{dataDir: dataDir, look: func(ctx context.Context) []Runtime { return discover(ctx, dataDir) }}
 	s.replace(slices.Clone(list))
 	return s
 }
 
 // Refresh looks again, for example after an installation by another process.
 func (s *Set) Refresh(ctx context.Context) {
-	s.replace(discover(ctx, s.dataDir))
+	if list := s.look(ctx); list != nil {
+		s.replace(list)
+	}
 }
 
 func (s *Set) replace(list []Runtime) {
