@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -136,59 +137,116 @@ func getLogEvents(c *call, in *logInput) (any, error) {
 		return nil, logFailure("InvalidParameterException", "1 validation error detected: Value null at 'logStreamName' failed to satisfy constraint: Member must not be null")
 	}
 	limit := in.limit(maxEvents, maxEvents)
-	from, to := in.period()
-	forward, err := in.turnPage(&from, &to)
+	at, err := in.place()
 	if err != nil {
 		return nil, err
 	}
-	all, err := c.span(f, in.LogStreamName, from, to, !forward, limit)
+	from, to := at.narrow(in.period())
+	all, err := c.span(f, in.LogStreamName, from, to, at.back, limit+at.skip)
 	if err != nil {
 		return nil, err
 	}
-	if len(all) > limit && forward {
-		all = all[:limit]
-	} else if len(all) > limit {
-		all = all[len(all)-limit:]
+	all = at.pass(all)
+	if at.back {
+		all = all[max(0, len(all)-limit):]
+	} else {
+		all = all[:min(len(all), limit)]
 	}
 	out := struct {
 		Events            []wireEvent `json:"events"`
 		NextForwardToken  string      `json:"nextForwardToken"`
 		NextBackwardToken string      `json:"nextBackwardToken"`
 	}{Events: []wireEvent{}}
-	first, last := from, to
 	for i := range all {
 		out.Events = append(out.Events, all[i].wire())
 	}
-	if len(all) > 0 {
-		first, last = all[0].at, all[len(all)-1].at.Add(time.Millisecond)
-	} else if in.NextToken != "" { // the end: AWS gives the same token back
-		out.NextForwardToken, out.NextBackwardToken = in.NextToken, in.NextToken
-		return out, nil
-	}
-	out.NextForwardToken, out.NextBackwardToken = tokenOf("f", last), tokenOf("b", first)
+	out.NextForwardToken, out.NextBackwardToken = at.behind(all).token(), at.before(all).token()
 	return out, nil
 }
 
-func tokenOf(direction string, at time.Time) string {
-	return fmt.Sprintf("%s/%020d", direction, max(at.UnixMilli(), 0))
+// place is where a page of a log ends: a millisecond, and how many of its entries were given already, seen from the direction of reading.
+type place struct {
+	back bool
+	ms   int64 // −1 for the end of the period
+	skip int
 }
 
-// turnPage narrows the period to what a token says and tells the direction.
-func (in *logInput) turnPage(from, to *time.Time) (forward bool, err error) {
-	direction, ms, ok := strings.Cut(in.NextToken, "/")
+func (p place) token() string {
+	direction := "f"
+	if p.back {
+		direction = "b"
+	}
+	return fmt.Sprintf("%s/%d/%d", direction, p.ms, p.skip)
+}
+
+// place reads where to go on.
+func (in *logInput) place() (place, error) {
+	p := place{back: !in.StartFromHead, ms: -1}
 	if in.NextToken == "" {
-		return in.StartFromHead, nil
+		return p, nil
 	}
-	at := numberOf(strings.TrimLeft(ms, "0") + "")
-	if !ok || at < 0 && strings.Trim(ms, "0") != "" || direction != "f" && direction != "b" {
-		return false, logFailure("InvalidParameterException", "The specified nextToken is invalid.")
+	parts := strings.Split(in.NextToken, "/")
+	if len(parts) != 3 || parts[0] != "f" && parts[0] != "b" {
+		return p, logFailure("InvalidParameterException", "The specified nextToken is invalid.")
 	}
-	if direction == "f" {
-		*from = time.UnixMilli(max(at, 0))
-		return true, nil
+	ms, err1 := strconv.ParseInt(parts[1], 10, 64)
+	skip, err2 := strconv.Atoi(parts[2])
+	if err1 != nil || err2 != nil || ms < -1 || skip < 0 || skip > maxEvents*10 {
+		return p, logFailure("InvalidParameterException", "The specified nextToken is invalid.")
 	}
-	*to = time.UnixMilli(max(at, 0))
-	return false, nil
+	return place{parts[0] == "b", ms, skip}, nil
+}
+
+// narrow is the part of a period that lies ahead.
+func (p place) narrow(from, to time.Time) (time.Time, time.Time) {
+	switch {
+	case p.ms < 0:
+	case p.back:
+		to = time.UnixMilli(p.ms + 1)
+	default:
+		from = time.UnixMilli(p.ms)
+	}
+	return from, to
+}
+
+// pass leaves out what was given already.
+func (p place) pass(all []entry) []entry {
+	n := min(p.skip, len(all))
+	if p.back {
+		return all[:len(all)-n]
+	}
+	return all[n:]
+}
+
+// behind is the place after a page, before the one in front of it. An empty page ends where it began.
+func (p place) behind(page []entry) place {
+	if len(page) == 0 {
+		return place{false, p.ms, p.skip}
+	}
+	ms := page[len(page)-1].at.UnixMilli()
+	n := 0
+	for n < len(page) && page[len(page)-1-n].at.UnixMilli() == ms {
+		n++
+	}
+	if n == len(page) && ms == p.ms && !p.back {
+		n += p.skip
+	}
+	return place{false, ms, n}
+}
+
+func (p place) before(page []entry) place {
+	if len(page) == 0 {
+		return place{true, p.ms, p.skip}
+	}
+	ms := page[0].at.UnixMilli()
+	n := 0
+	for n < len(page) && page[n].at.UnixMilli() == ms {
+		n++
+	}
+	if n == len(page) && ms == p.ms && p.back {
+		n += p.skip
+	}
+	return place{true, ms, n}
 }
 
 func filterLogEvents(c *call, in *logInput) (any, error) {
@@ -201,16 +259,18 @@ func filterLogEvents(c *call, in *logInput) (any, error) {
 		return nil, err
 	}
 	limit := in.limit(maxEvents, maxEvents)
-	from, to := in.period()
-	if in.NextToken != "" {
-		if _, err := in.turnPage(&from, &to); err != nil {
-			return nil, err
-		}
-	}
-	all, err := c.span(f, "", from, to, false, maxEvents)
+	in.StartFromHead = true
+	at, err := in.place()
 	if err != nil {
 		return nil, err
 	}
+	from, to := at.narrow(in.period())
+	all, err := c.span(f, "", from, to, false, maxEvents+at.skip)
+	if err != nil {
+		return nil, err
+	}
+	full := len(all) >= maxEvents
+	all = at.pass(all)
 	out := struct {
 		Events             []wireEvent `json:"events"`
 		SearchedLogStreams []struct{}  `json:"searchedLogStreams"`
@@ -222,15 +282,15 @@ func filterLogEvents(c *call, in *logInput) (any, error) {
 			continue
 		}
 		if len(out.Events) == limit {
-			out.NextToken = tokenOf("f", e.at)
+			out.NextToken = at.behind(all[:i]).token()
 			return out, nil
 		}
 		w := e.wire()
 		w.EventID, w.LogStreamName = e.id, e.stream
 		out.Events = append(out.Events, w)
 	}
-	if len(all) >= maxEvents {
-		out.NextToken = tokenOf("f", all[len(all)-1].at.Add(time.Millisecond))
+	if full && len(all) > 0 {
+		out.NextToken = at.behind(all).token()
 	}
 	return out, nil
 }
