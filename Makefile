@@ -18,7 +18,7 @@ build: bin/kiln ## build bin/kiln
 
 bin/kiln: $(SOURCES)
 	@echo "building bin/kiln"
-	@$(GO) build -trimpath -o bin/kiln .
+	@$(GO) build -o bin/kiln .
 
 dev: deps ## start, and start again when a source changes
 	@packaging/dev.sh $(ARGS)
