@@ -283,3 +283,19 @@ func TestNothingRemainsAfterAKill(t *testing.T) {
 		time.Sleep(50 * time.Millisecond)
 	}
 }
+
+// TestAPlainUser runs Kiln without root: functions run on rung B, from a runtime in a data folder below /tmp too.
+func TestAPlainUser(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("the other tests run as a plain user already")
+	}
+	if b, err := os.ReadFile("/proc/sys/user/max_user_namespaces"); err != nil || strings.TrimSpace(string(b)) == "0" {
+		t.Skip("this machine has no user namespaces: functions do not run on rung B here")
+	}
+	s := startServerAs(t, 65534) // nobody: initdb wants a user that has a name
+	createFunction(t, s, "plain", "nodejs22.x", "index.handler", map[string]string{"index.js": helloNode})
+	out, err := sdk(t, s).Invoke(t.Context(), invocation("plain", `{"name":"B"}`))
+	if err != nil || string(out.Payload) != `{"hello":"B"}` {
+		t.Errorf("%v %+v", err, out)
+	}
+}

@@ -53,6 +53,7 @@ type server struct {
 	console string // http://127.0.0.1:port
 	gateway string
 	env     []string
+	uid     uint32 // the plain user to run as; 0 for the tests' own
 
 	cmd    *exec.Cmd
 	exited chan struct{}
@@ -64,6 +65,11 @@ type server struct {
 // startServer starts kiln on free ports in a new data folder and waits for its sign-in link.
 func startServer(t *testing.T, env ...string) *server {
 	t.Helper()
+	return startServerAs(t, 0, env...)
+}
+
+func startServerAs(t *testing.T, uid uint32, env ...string) *server {
+	t.Helper()
 	data, err := os.MkdirTemp("", "kiln-data-")
 	if err != nil {
 		t.Fatal(err)
@@ -72,8 +78,8 @@ func startServer(t *testing.T, env ...string) *server {
 	if err := os.Chmod(data, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	s := &server{t: t, data: data, env: env}
-	installRuntimes(t, data)
+	s := &server{t: t, data: data, env: env, uid: uid}
+	installRuntimes(t, data, uid)
 	a, b := freeAddress(t), freeAddress(t)
 	s.console, s.gateway = "http://"+a, "http://"+b
 	s.start()
@@ -94,6 +100,10 @@ func (s *server) start() {
 	s.cmd.Env = append(baseEnvironment(), append(s.env, "KILN_DATA="+s.data,
 		"KILN_LISTEN="+strings.TrimPrefix(s.console, "http://"), "KILN_GATEWAY_LISTEN="+strings.TrimPrefix(s.gateway, "http://"))...)
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if s.uid != 0 {
+		s.cmd.SysProcAttr.Credential = &syscall.Credential{Uid: s.uid, Gid: s.uid}
+		s.cmd.Env = append(s.cmd.Env, "HOME="+s.data, "USER=plain")
+	}
 	out, err := s.cmd.StderrPipe()
 	if err != nil {
 		s.t.Fatal(err)
@@ -217,7 +227,7 @@ var installOnce = sync.OnceValues(func() (string, error) {
 })
 
 // installRuntimes gives a data folder the Node.js that the journeys use, fetched once per machine.
-func installRuntimes(t *testing.T, data string) {
+func installRuntimes(t *testing.T, data string, uid uint32) {
 	t.Helper()
 	from, err := installOnce()
 	if err != nil {
@@ -226,21 +236,23 @@ func installRuntimes(t *testing.T, data string) {
 	if err := copyTree(from, filepath.Join(data, "runtimes")); err != nil {
 		t.Fatal(err)
 	}
-	if os.Geteuid() == 0 { // the server's user owns its data folder
-		giveTo(t, data, filepath.Dir(from))
+	switch {
+	case uid != 0:
+		giveTo(t, data, int(uid))
+	case os.Geteuid() == 0: // the server's user owns its data folder
+		info, err := os.Stat(filepath.Dir(from))
+		if err != nil {
+			t.Fatal(err)
+		}
+		giveTo(t, data, int(info.Sys().(*syscall.Stat_t).Uid))
 	}
 }
 
-// giveTo makes the data folder belong to the user that owns model.
-func giveTo(t *testing.T, data, model string) {
+// giveTo makes the data folder belong to a user and its group of the same number.
+func giveTo(t *testing.T, data string, uid int) {
 	t.Helper()
-	info, err := os.Stat(model)
-	if err != nil {
-		t.Fatal(err)
-	}
-	owner := info.Sys().(*syscall.Stat_t)
-	err = filepath.WalkDir(data, func(path string, _ os.DirEntry, err error) error {
-		return errors.Join(err, os.Lchown(path, int(owner.Uid), int(owner.Gid)))
+	err := filepath.WalkDir(data, func(path string, _ os.DirEntry, err error) error {
+		return errors.Join(err, os.Lchown(path, uid, -1))
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -135,14 +135,14 @@ func buildRoot(conf *boxConf, fds []int) error {
 			return err
 		}
 	}
+	if err := mountTmp(conf, root); err != nil { // before what may lie below it: a runtime in a data folder under /tmp
+		return err
+	}
 	for i, m := range conf.Mounts {
 		if err := attachIn(root, m, fds[i]); err != nil {
 			return err
 		}
 		unix.Close(fds[i])
-	}
-	if err := mountTmp(conf, root); err != nil {
-		return err
 	}
 	return enterRoot(root)
 }
