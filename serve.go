@@ -165,7 +165,7 @@ func openKeys(c config) (*secret.Ring, error) {
 	return ring, err
 }
 
-// retain makes and drops partitions, hourly.
+// retain makes and drops partitions and forgets keys that have ended, hourly.
 func (h *house) retain(ctx context.Context) error {
 	tick := time.NewTicker(time.Hour)
 	defer tick.Stop()
@@ -173,6 +173,7 @@ func (h *house) retain(ctx context.Context) error {
 		if err := h.store.Retain(ctx, time.Now()); err != nil && ctx.Err() == nil {
 			h.log.Error("retention", "err", err)
 		}
+		h.access.keys.Expire(time.Now())
 		select {
 		case <-ctx.Done():
 			return nil
