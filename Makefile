@@ -30,7 +30,7 @@ generate-deps:
 	@$(APT) postgres npm
 
 test-deps: deps
-	@$(APT) chromium curl
+	@$(APT) chromium curl npm
 
 test: test-deps ## every test in its short form: unit, contract, client, browser
 	@packaging/test.sh

@@ -17,6 +17,7 @@ type Frame struct {
 	New      bool          // offers "New function" in the top bar
 	Live     bool          // the page follows what happens
 	Fixed    bool          // the content scrolls inside, not the page
+	Watch    bool          // watches functions: see Document
 	Flash    string        // a short message that a redirect brought along
 }
 

@@ -350,7 +350,7 @@ func stringEnd(s string) int {
 }
 
 func invocationsFrame(ctx context.Context, v Invocations) Frame {
-	f := Frame{Title: T(ctx, "nav.invocations"), Nav: "invocations", Function: v.Head, Fixed: true, Live: v.Live, Flash: v.Flash, Crumbs: []Crumb{{Label: T(ctx, "nav.invocations")}}}
+	f := Frame{Title: T(ctx, "nav.invocations"), Nav: "invocations", Function: v.Head, Fixed: true, Watch: true, Live: v.Live, Flash: v.Flash, Crumbs: []Crumb{{Label: T(ctx, "nav.invocations")}}}
 	if v.Head != nil {
 		f.Nav = "functions"
 		f.Title = T(ctx, "inv.title", "function", v.Function)

@@ -279,7 +279,7 @@ func LoginPage(l Login) templ.Component {
 			}
 			return nil
 		})
-		templ_7745c5c3_Err = Document(T(ctx, "login.title"), "login").Render(templ.WithChildren(ctx, templ_7745c5c3_Var2), templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = Document(T(ctx, "login.title"), "login", false).Render(templ.WithChildren(ctx, templ_7745c5c3_Var2), templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -396,7 +396,7 @@ func OopsPage(o Oops) templ.Component {
 				}
 				return nil
 			})
-			templ_7745c5c3_Err = Document(T(ctx, o.titleKey()), "").Render(templ.WithChildren(ctx, templ_7745c5c3_Var17), templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = Document(T(ctx, o.titleKey()), "", false).Render(templ.WithChildren(ctx, templ_7745c5c3_Var17), templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -43,7 +43,7 @@ func LogsPath(function string) string {
 }
 
 func (v Logs) frame() Frame {
-	f := Frame{Title: v.Function, Nav: "functions", Function: v.Head, Fixed: true, Flash: v.Flash}
+	f := Frame{Title: v.Function, Nav: "functions", Function: v.Head, Fixed: true, Watch: true, Flash: v.Flash}
 	if v.Head == nil {
 		f.Nav = "logs"
 	}

@@ -70,7 +70,7 @@ func LogsPage(v Logs) templ.Component {
 				}
 				return nil
 			})
-			templ_7745c5c3_Err = Document(logsTitle(ctx, v), "popped").Render(templ.WithChildren(ctx, templ_7745c5c3_Var2), templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = Document(logsTitle(ctx, v), "popped", true).Render(templ.WithChildren(ctx, templ_7745c5c3_Var2), templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

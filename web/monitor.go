@@ -176,7 +176,7 @@ func quantileText(ctx context.Context, p *lambda.MetricPoint, q float64) string 
 }
 
 func monitorFrame(ctx context.Context, v Monitor) Frame {
-	f := Frame{Title: T(ctx, "mon.titleAll"), Nav: "home", Function: v.Head, Fixed: true, Live: v.Live, Crumbs: []Crumb{{T(ctx, "nav.home"), "/"}, {Label: T(ctx, "mon.titleAll")}}}
+	f := Frame{Title: T(ctx, "mon.titleAll"), Nav: "home", Function: v.Head, Fixed: true, Watch: true, Live: v.Live, Crumbs: []Crumb{{T(ctx, "nav.home"), "/"}, {Label: T(ctx, "mon.titleAll")}}}
 	if v.Head != nil {
 		f.Nav = "functions"
 		f.Title = T(ctx, "mon.title", "function", v.Function)

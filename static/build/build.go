@@ -13,8 +13,8 @@ import (
 	"github.com/evanw/esbuild/pkg/api"
 )
 
-// scripts are the entry points; islands become chunks of their own because app.ts imports them on demand.
-var scripts = []string{"src/app.ts"}
+// entries are what pages name; islands become chunks of their own because app.ts imports them on demand.
+var entries = []string{"src/app.css", "src/watch.css", "src/workspace.css", "src/app.ts", "src/htmx.ts"}
 
 // plain files are copied under hashed names as they are.
 var plain = []string{"icons.svg", "favicon.svg"}
@@ -59,12 +59,12 @@ func bundle(root, dist string, manifest map[string]string) error {
 	if err != nil {
 		return err
 	}
-	entries := append([]string{"src/app.css"}, scripts...)
-	for i, e := range entries {
-		entries[i] = filepath.Join(abs, e)
+	var paths []string
+	for _, e := range entries {
+		paths = append(paths, filepath.Join(abs, e))
 	}
 	r := api.Build(api.BuildOptions{
-		AbsWorkingDir: abs, EntryPoints: entries, Outdir: filepath.Join(abs, filepath.Base(dist)), Outbase: filepath.Join(abs, "src"),
+		AbsWorkingDir: abs, EntryPoints: paths, Outdir: filepath.Join(abs, filepath.Base(dist)), Outbase: filepath.Join(abs, "src"),
 		EntryNames: "[name]-[hash]", ChunkNames: "[name]-[hash]", AssetNames: "[name]-[hash]",
 		Bundle: true, Splitting: true, Format: api.FormatESModule, Platform: api.PlatformBrowser,
 		MinifyWhitespace: true, MinifyIdentifiers: true, MinifySyntax: true, LegalComments: api.LegalCommentsNone,

@@ -1,5 +1,4 @@
-// Loaded by every page: theme, palette, the islands that the page names with data-island, and htmx where the page uses it:
-// logs, charts and the list of invocations do without its 18 KB.
+// Loaded by every page: theme, palette and the islands that the page names with data-island. Pages with hx- attributes also load htmx.ts.
 import { startIslands } from "./island";
 import { startPalette } from "./palette-key";
 import { startPage } from "./page";
@@ -7,4 +6,3 @@ import { startPage } from "./page";
 startPage();
 startPalette();
 startIslands(document);
-if (document.querySelector("[hx-get], [hx-post], [hx-put], [hx-delete], [hx-trigger]")) void import("./htmx");

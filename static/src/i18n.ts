@@ -1,18 +1,18 @@
-// Words for the islands: the entries of the server's catalogue whose keys begin with "js.", one JSON per language.
+// Words for the islands: the entries of the server's catalogue whose keys begin with "js.", per language one JSON for every page and one for the workspace.
 
 type Params = Record<string, string | number>;
 
-let words: Record<string, string> = {};
+const words: Record<string, string> = {};
 
-const loading = (async () => {
-  const url = document.body.dataset.words;
-  if (!url) return;
-  const r = await fetch(url);
-  if (r.ok) words = await r.json();
-})();
+async function load(el: HTMLElement) {
+  const r = await fetch(el.dataset.words!);
+  if (r.ok) Object.assign(words, await r.json());
+}
 
-/** ready resolves when t has its words. */
-export const ready = () => loading;
+let loading: Promise<unknown> | undefined;
+
+/** ready resolves when t has its words; pages that need none never load them. */
+export const ready = () => (loading ??= Promise.all([...document.querySelectorAll<HTMLElement>("[data-words]")].map(load)));
 
 /** t is the text of a key in the page's language; params fill {name} and choose {name:one|many}. */
 export function t(key: string, params: Params = {}): string {

@@ -23,6 +23,7 @@ async function startOne(el: HTMLElement) {
   if (!load || el.dataset.started) return;
   el.dataset.started = "1";
   const stop = await (await load()).start(el);
+  el.dataset.started = "done"; // the browser tests wait for it
   if (!stop) return;
   if (el.isConnected) running.set(el, stop);
   else stop();

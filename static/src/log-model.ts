@@ -2,7 +2,7 @@
 
 /** What the list places one below another. i, y-order and h belong to the list. */
 export interface Row {
-  kind: "line" | "run" | "note" | "detail";
+  kind: "line" | "run" | "detail";
   i: number; // index among the rows, −1 when it is not shown
   h: number; // measured height in px, 0 before it was measured
   stale?: boolean; // what is shown of it is out of date
@@ -60,14 +60,6 @@ export interface Run extends Row {
   fn: number;
   fname: string;
   ver: string;
-  notes: Note[]; // START, END and REPORT
-}
-
-/** START, END and REPORT, rendered from the report. */
-export interface Note extends Row {
-  kind: "note";
-  at: number;
-  text: string;
 }
 
 export const mostLines = 200_000;
@@ -172,7 +164,7 @@ export class Model {
   private run(id: string, at: number, fn: number, fname: string, ver: string, live: boolean): Run {
     let r = this.byId.get(id);
     if (!r) {
-      r = { kind: "run", i: -1, h: 0, id, at, lines: [], report: null, open: live, on: 0, fn, fname, ver, notes: [] };
+      r = { kind: "run", i: -1, h: 0, id, at, lines: [], report: null, open: live, on: 0, fn, fname, ver };
       this.byId.set(id, r);
       this.place(r);
     }
@@ -198,7 +190,6 @@ export class Model {
     r.ver = p.v;
     r.stale = true;
     if (failed(p.s)) r.open = true;
-    r.notes = notesOf(p);
     return r;
   }
 
@@ -247,15 +238,3 @@ export class Model {
 }
 
 const earlier = (a: Run | null, b: Run) => (!a || b.at < a.at ? b : a);
-
-// notesOf writes what AWS writes to the log about a run.
-function notesOf(p: Report): Note[] {
-  const end = p.at + p.d;
-  const note = (at: number, text: string): Note => ({ kind: "note", i: -1, h: 0, at, text });
-  const report =
-    `REPORT RequestId: ${p.id}  Duration: ${p.d.toFixed(2)} ms  Billed Duration: ${p.b} ms  Memory Size: ${p.m} MB  Max Memory Used: ${p.mm} MB` +
-    (p.cold ? `  Init Duration: ${p.i.toFixed(2)} ms` : "");
-  const start = note(p.at, `START RequestId: ${p.id} Version: ${p.v}`);
-  if (p.s === "running") return [start];
-  return [start, note(end, `END RequestId: ${p.id}`), note(end, report)];
-}

@@ -1,7 +1,7 @@
 // Rows of the log as elements. Everything that a function wrote goes through `visible` and becomes a text node.
 import { h, icon } from "./dom";
 import { t } from "./i18n";
-import { failed, type Line, type Note, type Report, type Row, type Run } from "./log-model";
+import { failed, type Line, type Report, type Row, type Run } from "./log-model";
 import { clipAt, linkTo, places, record, show, visible } from "./log-text";
 import { clock, day, exact, seconds } from "./log-time";
 
@@ -25,8 +25,6 @@ export function render(r: Row, k: Look): HTMLElement {
   switch (r.kind) {
     case "run":
       return runRow(r as Run, k);
-    case "note":
-      return noteRow(r as Note, k);
     case "detail":
       return k.detail();
     default:
@@ -36,10 +34,6 @@ export function render(r: Row, k: Look): HTMLElement {
 
 const time = (ms: number, short: boolean, days: boolean) =>
   h("time", { role: "gridcell", title: exact(ms) }, short ? seconds(ms) : (days ? day(ms) + " " : "") + clock(ms));
-
-function noteRow(n: Note, k: Look) {
-  return h("div", { class: "lg sys", role: "row" }, time(n.at, true, false), h("span", { class: "lv", role: "gridcell" }), h("span", { class: k.wrap ? "msg" : "msg one", role: "gridcell" }, n.text));
-}
 
 function lineRow(l: Line, k: Look) {
   const tone = l.lv >= 5 ? " e" : l.lv === 4 ? " w" : l.st === 3 ? " sys" : "";

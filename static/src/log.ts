@@ -52,7 +52,7 @@ export class LogView {
     this.query = parse(o.query);
     this.model = new Model((l) => this.accepts(l));
     this.look = this.newLook();
-    const log = h("div", { class: "log", role: "grid", "aria-label": t("js.log.rows"), tabindex: "0" });
+    const log = h("div", { class: "log", role: "treegrid", "aria-label": t("js.log.rows"), tabindex: "0" });
     this.bars = new Bars(this.actions());
     this.list = new List(log, { estimator: (width) => estimator(this.look, width), render: (r) => render(r, this.look), onScroll: () => this.scrolled() });
     this.feed = this.newFeed();
@@ -218,10 +218,7 @@ export class LogView {
   private runRows(rows: Row[], r: Run) {
     rows.push(r);
     if (!r.open) return;
-    const notes = this.query.test || this.o.mode === "panel" ? [] : r.notes; // a panel has no room for what the run's row says already
-    if (notes[0]) rows.push(notes[0]);
     for (const l of r.lines) if (l.on) this.push(rows, l);
-    for (const n of notes.slice(1)) rows.push(n);
   }
 
   // fillFilter reads older lines while a filter leaves the view nearly empty.

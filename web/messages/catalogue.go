@@ -152,33 +152,45 @@ func (l Locale) show(v any) string {
 	}
 }
 
-// client is the JSON of one language's "js." entries and its address.
+// client is the JSON of one language's "js." entries, those of the workspace or all others, and its address.
 type client struct {
 	path string
 	body []byte
 }
 
-var clients = sync.OnceValue(func() map[Locale]client {
-	m := map[Locale]client{}
+type clientKey struct {
+	locale    Locale
+	workspace bool
+}
+
+var clients = sync.OnceValue(func() map[clientKey]client {
+	m := map[clientKey]client{}
 	for _, l := range Locales {
-		words := map[string]string{}
-		for key, text := range catalogue()[l] {
-			if strings.HasPrefix(key, "js.") {
-				words[key] = text
-			}
-		}
-		body, err := json.Marshal(words) // sorted by key, so the address is stable
-		if err != nil {
-			panic(err) // strings always marshal
-		}
-		sum := sha256.Sum256(body)
-		m[l] = client{path: "/words/" + string(l) + "-" + hex.EncodeToString(sum[:5]) + ".json", body: body}
+		m[clientKey{l, false}], m[clientKey{l, true}] = newClient(l, false), newClient(l, true)
 	}
 	return m
 })
 
+func newClient(l Locale, workspace bool) client {
+	words := map[string]string{}
+	for key, text := range catalogue()[l] {
+		if strings.HasPrefix(key, "js.") && strings.HasPrefix(key, "js.ws.") == workspace {
+			words[key] = text
+		}
+	}
+	body, err := json.Marshal(words) // sorted by key, so the address is stable
+	if err != nil {
+		panic(err) // strings always marshal
+	}
+	sum := sha256.Sum256(body)
+	return client{path: "/words/" + string(l) + "-" + hex.EncodeToString(sum[:5]) + ".json", body: body}
+}
+
 // ClientPath is the address of the islands' texts in one language; it changes with them.
-func ClientPath(l Locale) string { return clients()[l].path }
+func ClientPath(l Locale) string { return clients()[clientKey{l, false}].path }
+
+// WorkspacePath is the address of the texts that only the workspace needs.
+func WorkspacePath(l Locale) string { return clients()[clientKey{l, true}].path }
 
 // ClientJSON is what is served at a ClientPath; nil for any other path.
 func ClientJSON(path string) []byte {

@@ -1,1 +1,0 @@
-var s={},a=(async()=>{let t=document.body.dataset.words;if(!t)return;let r=await fetch(t);r.ok&&(s=await r.json())})(),u=()=>a;function g(t,r={}){return(s[t]??t).replace(/\{(\w+)(?::([^|}]*)\|([^}]*))?\}/g,(d,o,i,n)=>{let e=r[o];return n===void 0?String(e??""):Number(e)===1?i:n})}export{u as a,g as b};

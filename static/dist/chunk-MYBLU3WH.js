@@ -1,0 +1,1 @@
+var o={};async function i(t){let n=await fetch(t.dataset.words);n.ok&&Object.assign(o,await n.json())}var c,l=()=>c??=Promise.all([...document.querySelectorAll("[data-words]")].map(i));function g(t,n={}){return(o[t]??t).replace(/\{(\w+)(?::([^|}]*)\|([^}]*))?\}/g,(u,s,a,e)=>{let r=n[s];return e===void 0?String(r??""):Number(r)===1?a:e})}export{l as a,g as b};

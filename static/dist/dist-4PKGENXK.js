@@ -1,0 +1,1 @@
+import{a,b,c,d,e}from"./chunk-724AGKRN.js";import"./chunk-JDWPMNXT.js";import"./chunk-DVXDRBUK.js";import"./chunk-WXBAM7NL.js";import"./chunk-V4HZGNMA.js";import"./chunk-WQPB3WHF.js";export{e as autoCloseTags,d as html,a as htmlCompletionSource,b as htmlCompletionSourceWith,c as htmlLanguage};
