@@ -49,7 +49,7 @@ func (h *house) newAPI() *lambdaapi.API {
 	return lambdaapi.New(lambdaapi.Options{
 		Store: h.store, Engine: h.engine, Verifier: h.access.verifier, KeyOwner: h.access.keys.Owner, Authority: h.access.authority, Refusals: h.store, ARNs: h.store.ARNs(),
 		CodeURL:     func(sha string) string { return h.access.links.Code(sha, time.Now().Add(linkLife)) },
-		FunctionURL: h.functionURL, CheckZip: code.Check, Changed: h.engine.Changed, PoliciesChanged: h.access.authority.Forget,
+		FunctionURL: h.functionURL, CheckZip: code.Check, Changed: engine{h.engine, h.ahead}.Changed, PoliciesChanged: h.access.authority.Forget,
 		Now: time.Now, Log: h.log, Remote: h.remote,
 	})
 }

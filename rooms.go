@@ -46,8 +46,9 @@ func (h *house) openExecutor(ctx context.Context) (err error) {
 	h.runner = runner.New(runner.Options{Driver: h.driver, Provider: p, Sink: h.pipeline, Runtimes: h.runtimes, Region: h.config.Region, Log: h.log, Warm: h.runtimesInUse(ctx)})
 	h.engine = executor.New(executor.Options{Runner: h.runner, Source: h.store, Queue: h.store, Recorder: h.pipeline, Limits: h.limits,
 		Gauge: h.pipeline.Gauge, Lost: h.store.Lost(), Log: h.log})
+	h.ahead = newUnpacker(h.engine, h.cache.Tree, h.log)
 	h.api = h.newAPI()
-	h.stages = append(h.stages, stage{"runner", h.keepRunner}, stage{"test runs", h.keepTestRuns}, stage{"engine", h.engine.Run})
+	h.stages = append(h.stages, stage{"runner", h.keepRunner}, stage{"test runs", h.keepTestRuns}, stage{"engine", h.engine.Run}, stage{"unpack", h.ahead.run})
 	return nil
 }
 
@@ -116,7 +117,7 @@ func (h *house) openServers(context.Context) error {
 		host = "this machine"
 	}
 	base, shelf := h.consoleURL(), runtimeShelf{h.runtimes, h.config.NPMRegistry}
-	h.pages = console.New(console.Options{Store: h.store, Engine: h.engine, Runtimes: shelf, Install: shelf, Gate: gate, Sessions: sessions,
+	h.pages = console.New(console.Options{Store: h.store, Engine: engine{h.engine, h.ahead}, Runtimes: shelf, Install: shelf, Gate: gate, Sessions: sessions,
 		Hub: h.hub, Pipeline: h.pipeline, ARNs: arns, Host: host, Endpoint: base.String(), Version: version, Log: h.log, Now: time.Now})
 	tlsConfig, err := h.tls()
 	if err != nil {

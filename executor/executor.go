@@ -12,7 +12,8 @@ import (
 // Assignment is one run of one revision, in plain values: it could cross a network.
 type Assignment struct {
 	RequestID     string
-	Digest        lambda.Digest // which revision
+	Digest        lambda.Digest    // which revision
+	Runnable      *lambda.Runnable // what Digest names, where the caller has it: it spares a first run the look-up; nil else
 	Event         []byte
 	AcceptedAt    time.Time
 	Timeout       time.Duration // counted from the handler's start

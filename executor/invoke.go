@@ -140,7 +140,7 @@ func (e *Engine) runOnce(ctx context.Context, r *run) (Outcome, error) {
 
 func (r *run) assignment() Assignment {
 	return Assignment{
-		RequestID: r.inv.RequestID, Digest: r.runnable.Digest, Event: r.inv.Event, AcceptedAt: r.inv.AcceptedAt,
+		RequestID: r.inv.RequestID, Digest: r.runnable.Digest, Runnable: r.runnable, Event: r.inv.Event, AcceptedAt: r.inv.AcceptedAt,
 		Timeout: time.Duration(r.runnable.TimeoutSec) * time.Second, InvokedARN: r.target.invokedARN,
 		TraceID: r.inv.TraceID, ClientContext: r.inv.ClientContext, WantTail: r.inv.WantTail, Stream: r.inv.Stream,
 	}

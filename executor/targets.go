@@ -114,6 +114,15 @@ func (e *Engine) resolve(ctx context.Context, name, qualifier string, digest lam
 	return tg, nil
 }
 
+// Ahead looks up what a call without a qualifier runs, so that the next such call need not.
+func (e *Engine) Ahead(ctx context.Context, name string) (*lambda.Runnable, error) {
+	tg, err := e.resolve(ctx, name, "", "")
+	if err != nil {
+		return nil, err
+	}
+	return tg.first, nil
+}
+
 func (e *Engine) load(ctx context.Context, name, qualifier string, digest lambda.Digest) (*target, error) {
 	if digest != "" {
 		return e.loadDraft(ctx, name, digest)

@@ -16,6 +16,9 @@ import (
 // keptBodies is how many bodies of successful runs are kept per function, besides those of failures, tests, drafts and replays.
 const keptBodies = 200
 
+// trimEvery is how many new bodies of a function make a trim worth its scan; up to so many more than keptBodies stay for a while.
+const trimEvery = 1000
+
 // statusCodes are the numbers in the database; 3 and above count as errors.
 var statusCodes = map[lambda.Status]int16{lambda.StatusRunning: 0, lambda.StatusOK: 1, lambda.StatusThrottled: 2, lambda.StatusError: 3,
 	lambda.StatusTimeout: 4, lambda.StatusMemory: 5, lambda.StatusExit: 6}
@@ -165,7 +168,7 @@ func (t *bodyTrims) due(bodies []lambda.Run) (functions []int64) {
 	defer t.mu.Unlock()
 	for i := range bodies {
 		if r := &bodies[i].Report; !keepBody(r) {
-			if t.since[r.FunctionID]++; t.since[r.FunctionID] >= keptBodies {
+			if t.since[r.FunctionID]++; t.since[r.FunctionID] >= trimEvery {
 				delete(t.since, r.FunctionID)
 				functions = append(functions, r.FunctionID)
 			}

@@ -13,7 +13,7 @@ import (
 
 const (
 	runsPerBatch = 1_000
-	runsWait     = 20 * time.Millisecond
+	runsWait     = 50 * time.Millisecond
 	runsMemory   = 64 << 20 // bytes of runs and bodies
 	runOverhead  = 768
 )

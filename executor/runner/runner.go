@@ -100,7 +100,7 @@ func New(o Options) *Runner {
 
 // Run keeps the contract of executor.Runner.
 func (r *Runner) Run(ctx context.Context, a executor.Assignment) (executor.Outcome, error) {
-	p, err := r.poolOf(ctx, a.Digest)
+	p, err := r.poolOf(ctx, &a)
 	if err != nil {
 		return executor.Outcome{}, err
 	}
@@ -206,7 +206,8 @@ func (r *Runner) Close(ctx context.Context) error {
 }
 
 // poolOf gives the digest's pool, made on its first run.
-func (r *Runner) poolOf(ctx context.Context, d lambda.Digest) (*pool, error) {
+func (r *Runner) poolOf(ctx context.Context, a *executor.Assignment) (*pool, error) {
+	d := a.Digest
 	r.mu.Lock()
 	p := r.pools[d]
 	r.mu.Unlock()
@@ -216,9 +217,12 @@ func (r *Runner) poolOf(ctx context.Context, d lambda.Digest) (*pool, error) {
 	if caps := r.Driver.Capabilities(); caps.Rung == RungD {
 		return nil, lambda.E(lambda.Unavailable, reasonOf(caps))
 	}
-	run, err := r.Provider.Revision(ctx, d)
-	if err != nil {
-		return nil, err
+	run := a.Runnable
+	if run == nil {
+		var err error
+		if run, err = r.Provider.Revision(ctx, d); err != nil {
+			return nil, err
+		}
 	}
 	rt, _, err := r.Runtimes.Resolve(run.Runtime)
 	if err != nil {

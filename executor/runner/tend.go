@@ -6,6 +6,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -92,10 +93,12 @@ func (r *Runner) toFreeze(now time.Time) []*worker {
 // lookAtQueues is the admission rule's second half: another worker also starts when all workers of a queue wait for something. Under the lock.
 func (r *Runner) lookAtQueues(now time.Time) {
 	r.offCPU = 0
-	window := calmWindow
-	if runnableTasks() > 2*r.Cores {
-		window = busyWindow
-	}
+	window := sync.OnceValue(func() time.Duration { // short runs never ask: reading it costs more than one of them
+		if runnableTasks() > 2*r.Cores {
+			return busyWindow
+		}
+		return calmWindow
+	})
 	looks := maxLooks
 	allOff := map[*pool]bool{}
 	for _, p := range r.pools {
@@ -125,12 +128,13 @@ func (r *Runner) lookAtQueues(now time.Time) {
 }
 
 // isOff says whether the worker's run has used next to no processor over the last window.
-func (w *worker) isOff(now time.Time, window time.Duration) bool {
+func (w *worker) isOff(now time.Time, windowNow func() time.Duration) bool {
 	inv := w.current.Load()
-	if inv == nil || now.Sub(inv.started) < window {
+	if inv == nil || now.Sub(inv.started) < calmWindow || now.Sub(inv.started) < windowNow() {
 		w.seenRun = nil
 		return false
 	}
+	window := windowNow()
 	meter, ok := w.box.Sandbox.(CPUMeter)
 	if !ok {
 		return now.Sub(inv.started) > unmeasured

@@ -133,13 +133,22 @@ const (
 var (
 	functionForm  = regexp.MustCompile(`^(?:arn:aws[a-zA-Z-]*:lambda:)?(?:([a-z]{2}(?:-[a-z]+)+-\d):)?(?:(\d{12}):)?(?:function:)?([a-zA-Z0-9-_]+)(?::(\$LATEST|[a-zA-Z0-9-_]+))?$`)
 	qualifierForm = regexp.MustCompile(`^(\$LATEST|[a-zA-Z0-9-_$]+)$`)
-	plainName     = regexp.MustCompile(`^[a-zA-Z0-9-_]{1,64}$`)
 )
+
+// isPlainName says whether a name is a function's alone, without account, region or qualifier. It is asked on every call: no regexp.
+func isPlainName(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '-' && c != '_' {
+			return false
+		}
+	}
+	return len(s) >= 1 && len(s) <= 64
+}
 
 // readFunction takes the function that the path names, in every form that AWS accepts, and the qualifier of name and query.
 func (c *call) readFunction(raw string) error {
 	c.qualifier = c.query.Get("Qualifier")
-	if plainName.MatchString(raw) && c.qualifier == "" { // the usual case
+	if isPlainName(raw) && c.qualifier == "" { // the usual case
 		c.function = raw
 		return nil
 	}

@@ -49,7 +49,7 @@ func FuzzFunctionReference(f *testing.F) {
 			}
 			return
 		}
-		if !plainName.MatchString(c.function) {
+		if !isPlainName(c.function) {
 			t.Fatalf("%q names the function %q", ref, c.function)
 		}
 		if c.qualifier != "" && !qualifierForm.MatchString(c.qualifier) {
