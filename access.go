@@ -111,8 +111,11 @@ func (h *house) authorizeURL(r *http.Request, t *gateway.Target) (iam.Principal,
 // signer verifies a request to the gateway. It has to read the body, and leaves it to be read again.
 func (h *house) signer(r *http.Request) (iam.Principal, error) {
 	c, err := h.access.verifier.Begin(r)
-	if err == nil && c.Identity.Service != "lambda" {
-		err = errors.New("signed for the service " + c.Identity.Service)
+	if err == nil {
+		err = c.Identity.In("lambda", h.config.Region)
+	}
+	if err == nil && h.access.keys.Owner(c.Identity.KeyID) != "" {
+		err = errors.New("a worker's key outside its worker")
 	}
 	if err == nil && h.access.keys.Owner(c.Identity.KeyID) != "" {
 		err = errors.New("a worker's keys, which only its own endpoint takes")

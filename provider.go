@@ -42,9 +42,9 @@ func (p *provider) Credentials(_ context.Context, worker, roleARN string) (runne
 // ServeAWS serves one worker's own listener until it is closed.
 func (p *provider) ServeAWS(l net.Listener, worker string, _ *lambda.Runnable) {
 	defer p.revoke(worker)
-	srv := &http.Server{Handler: p.worker(worker), ReadHeaderTimeout: 10 * time.Second,
+	srv := &http.Server{Handler: p.worker(worker), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 		ErrorLog: slog.NewLogLogger(p.log.Handler(), slog.LevelDebug)}
-	if err := srv.Serve(l); !errors.Is(err, net.ErrClosed) && !errors.Is(err, http.ErrServerClosed) {
+	if err := srv.Serve(&boundedListener{Listener: l}); !errors.Is(err, net.ErrClosed) && !errors.Is(err, http.ErrServerClosed) {
 		p.log.Debug("a worker's AWS endpoint ended", "worker", worker, "err", err)
 	}
 }

@@ -28,7 +28,7 @@ type Source interface {
 
 // CacheOptions says where packages are unpacked.
 type CacheOptions struct {
-	Root   string // made when missing, readable to every user of the machine
+	Root   string // made when missing; every user of the machine reaches a tree whose name he knows
 	Source Source
 	Budget int64         // bytes of all trees together, past which unused ones go; 0 means 10 GiB
 	Keep   time.Duration // a tree stays at least so long after it was last asked for; 0 means one minute
@@ -73,10 +73,11 @@ func NewCache(o CacheOptions) (*Cache, error) {
 		o.Log = slog.Default()
 	}
 	c := &Cache{o: o, trees: map[string]*tree{}}
-	if err := os.MkdirAll(o.Root, 0o755); err != nil {
+	if err := os.MkdirAll(o.Root, 0o711); err != nil {
 		return nil, fmt.Errorf("making the code folder: %w", err)
 	}
-	if err := os.Chmod(o.Root, 0o755); err != nil {
+	// Workers reach the tree that they are given; nobody else on the machine may list them.
+	if err := os.Chmod(o.Root, 0o711); err != nil {
 		return nil, fmt.Errorf("opening the code folder to workers: %w", err)
 	}
 	return c, c.adopt()

@@ -301,3 +301,17 @@ func TestNestedSourceEndsOnlyTheCompiler(t *testing.T) {
 		t.Errorf("%v %v", mistakes, err)
 	}
 }
+
+func TestNobodyListsTheCodeOfOthers(t *testing.T) {
+	root := filepath.Join(t.TempDir(), "code")
+	if _, err := NewCache(CacheOptions{Root: root}); err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Mode().Perm() != 0o711 {
+		t.Errorf("the code folder has the mode %v", info.Mode())
+	}
+}

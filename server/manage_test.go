@@ -464,6 +464,29 @@ func TestADeveloperMayNotPassARoleThatHeMayNotPass(t *testing.T) {
 	}
 }
 
+func TestFunctionsGetOnlyRolesThatLambdaCanAssume(t *testing.T) {
+	w := open(t)
+	w.function(t, "f", "node-hello", nil)
+	person := iam.Role{ARN: w.store.ARNs().Role("person"), Name: "person", Trust: strings.Replace(trustLambda, "lambda.", "ec2.", 1)}
+	if err := w.store.PutRole(t.Context(), w.principal(), person); err != nil {
+		t.Fatal(err)
+	}
+	for _, role := range []string{person.ARN, w.store.ARNs().Role("nobody")} {
+		form := formFields(t, w.page(t, "/functions/f/configure"), "/functions/f/configure")
+		form.Set("role", role)
+		if resp, body := w.post(t, "/functions/f/configure", form); resp.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(textOf(body), role) {
+			t.Errorf("configure: %d %s", resp.StatusCode, textOf(body))
+		}
+		form = url.Values{"template": {"node-hello"}, "name": {"made"}, "runtime": {"nodejs22.x"}, "role": {role}}
+		if resp, body := w.post(t, "/functions", form); resp.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(textOf(body), role) {
+			t.Errorf("create: %d %s", resp.StatusCode, textOf(body))
+		}
+	}
+	if f, _ := w.store.Function(t.Context(), "made"); f != nil {
+		t.Error("the function was made")
+	}
+}
+
 const trustLambda = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"lambda.amazonaws.com"},"Action":"sts:AssumeRole"}]}`
 
 // noPass lets everything happen but passing a role.

@@ -17,6 +17,7 @@ import (
 
 	"kiln/lambda"
 	"kiln/server/edge"
+	"kiln/web/messages"
 )
 
 // identify gives the request its id.
@@ -54,6 +55,7 @@ func (s *Server) protect(next echo.HandlerFunc) echo.HandlerFunc {
 		h := e.Response().Header()
 		h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self' 'nonce-"+nonce+"'; img-src 'self' data:; font-src 'self'; "+
 			"connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; object-src 'none'")
+		h.Set("Cache-Control", "no-store") // but for built files, which say otherwise
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("X-Frame-Options", "DENY")
 		h.Set("Referrer-Policy", "same-origin")
@@ -109,6 +111,9 @@ func (s *Server) listenIP() string {
 	return ""
 }
 
+// maxBody is the largest body of a write, in bytes: a package and its fields.
+const maxBody = lambda.MaxZip + 1<<20
+
 // checkWrite refuses writes, and websocket requests, that another site caused, and writes without the session's token.
 func (s *Server) checkWrite(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(e echo.Context) error {
@@ -121,6 +126,10 @@ func (s *Server) checkWrite(next echo.HandlerFunc) echo.HandlerFunc {
 		if !sameOrigin(r) {
 			return lambda.E(lambda.Denied, "origin.foreign")
 		}
+		if r.ContentLength > maxBody {
+			return lambda.E(lambda.TooLarge, "body.large", "max", messages.English.Bytes(maxBody))
+		}
+		r.Body = http.MaxBytesReader(e.Response(), r.Body, maxBody)
 		session := edge.SessionOf(r.Context())
 		if write && session.ID != 0 {
 			if err := checkCSRF(e, session.CSRF); err != nil {
@@ -149,7 +158,6 @@ const (
 func checkCSRF(e echo.Context, want string) error {
 	got := e.Request().Header.Get(csrfHeader)
 	if got == "" {
-		e.Request().Body = http.MaxBytesReader(e.Response(), e.Request().Body, lambda.MaxZip+1<<20)
 		got = e.FormValue(csrfField)
 	}
 	if subtle.ConstantTimeCompare([]byte(got), []byte(want)) != 1 {

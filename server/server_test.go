@@ -28,6 +28,7 @@ type people struct {
 	prefs    map[string]string
 	refused  []lambda.AuditEntry
 	asked    int
+	reading  func() // called after a session was read
 	role     string
 }
 
@@ -49,9 +50,12 @@ func (p *people) ConsumeLoginToken(_ context.Context, token, _, _ string) (strin
 
 func (p *people) SessionBySecret(_ context.Context, secret string) (*iam.Session, error) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.asked++
 	s, ok := p.sessions[secret]
+	p.mu.Unlock()
+	if p.reading != nil {
+		p.reading()
+	}
 	if !ok {
 		return nil, lambda.E(lambda.Unauthenticated, "session.ended")
 	}
@@ -428,4 +432,33 @@ func prefixes(all ...string) (out []netip.Prefix) {
 		out = append(out, netip.MustParsePrefix(p))
 	}
 	return out
+}
+
+func TestNothingLargerThanAPackageIsReadInAWrite(t *testing.T) {
+	h := build(t, nil)
+	token := h.signIn(t)
+	resp, body := h.do(t, "POST", "/preferences", strings.Repeat("x", maxBody+1), "Origin", h.URL, "X-CSRF-Token", token, "Accept", "application/json")
+	if resp.StatusCode != http.StatusRequestEntityTooLarge || !strings.Contains(body, "body.large") {
+		t.Errorf("%d %.200s", resp.StatusCode, body)
+	}
+}
+
+func TestASessionThatEndsWhileItIsReadIsNotRemembered(t *testing.T) {
+	h := build(t, nil)
+	h.signIn(t)
+	s := h.server.o.Sessions
+	s.Changed(7)
+	h.people.reading = func() {
+		h.people.reading = nil
+		if err := s.End(t.Context(), iam.Principal{}, 7, 1); err != nil {
+			t.Error(err)
+		}
+	}
+	for range 2 { // the first read began before the end
+		_, err := s.find(t.Context(), "secret-once")
+		if last := lambda.KindOf(err) == lambda.Unauthenticated; h.people.reading == nil && last {
+			return
+		}
+	}
+	t.Error("the session lives on")
 }

@@ -41,6 +41,7 @@ type Sessions struct {
 
 	mu      sync.Mutex
 	known   map[[32]byte]known
+	forgets int // counts forget: what was read before one is not remembered after it
 	watched map[int64]*watch
 }
 
@@ -67,6 +68,7 @@ func (s *Sessions) find(ctx context.Context, secret string) (known, error) {
 	key := sha256.Sum256([]byte(secret))
 	s.mu.Lock()
 	k, ok := s.known[key]
+	forgets := s.forgets
 	s.mu.Unlock()
 	if ok && s.now().Before(k.until) {
 		return k, nil
@@ -80,13 +82,16 @@ func (s *Sessions) find(ctx context.Context, secret string) (known, error) {
 		return known{}, err
 	}
 	k = known{session: *session, prefs: prefs, until: s.now().Add(sessionTTL)}
-	s.remember(key, k)
+	s.remember(key, k, forgets)
 	return k, nil
 }
 
-func (s *Sessions) remember(key [32]byte, k known) {
+func (s *Sessions) remember(key [32]byte, k known, forgets int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.forgets != forgets { // it may have ended meanwhile
+		return
+	}
 	if len(s.known) >= maxSessions {
 		clear(s.known)
 	}
@@ -118,6 +123,7 @@ func (s *Sessions) Changed(user int64) {
 func (s *Sessions) forget(which func(known) bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.forgets++
 	for key, k := range s.known {
 		if which(k) {
 			delete(s.known, key)

@@ -419,8 +419,15 @@ func (c *Console) create(ctx context.Context, by iam.Principal, n lambda.NewFunc
 	return c.Store.CreateFunction(ctx, by, n)
 }
 
-// mayPass lets the caller give a role to a function: without it a developer could become owner.
+// mayPass lets the caller give a role to a function: without it a developer could become owner. The role must be there and trust Lambda.
 func (c *Console) mayPass(ctx context.Context, role string) error {
 	row := edge.Row{Target: "pass role", Action: "iam:PassRole", Resource: func(lambda.ARNs, edge.Param) string { return role }}
-	return c.Gate.Authorize(ctx, row, nil)
+	if err := c.Gate.Authorize(ctx, row, nil); err != nil {
+		return err
+	}
+	r, err := c.Store.Role(ctx, role)
+	if lambda.KindOf(err) == lambda.NotFound || err == nil && !iam.MayAssume(r.Trust, iam.Service("lambda.amazonaws.com"), nil).Allowed {
+		return lambda.E(lambda.Invalid, "role.untrusted", "arn", role)
+	}
+	return err
 }

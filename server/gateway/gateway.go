@@ -104,8 +104,8 @@ type target struct{ path, query string }
 
 func rawTarget(r *http.Request) target {
 	uri := r.RequestURI
-	if strings.HasPrefix(uri, "http://") || strings.HasPrefix(uri, "https://") { // a client that takes us for a proxy
-		uri = uri[strings.Index(uri, "://")+3:]
+	if _, rest, absolute := strings.Cut(uri, "://"); absolute && !strings.HasPrefix(uri, "/") { // a client that takes us for a proxy
+		uri = rest
 		if i := strings.IndexAny(uri, "/?"); i >= 0 {
 			uri = uri[i:]
 		} else {

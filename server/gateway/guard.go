@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"kiln/lambda"
 )
@@ -69,14 +70,21 @@ func (g *cookieGuard) guard() {
 	if g.sandboxed {
 		h.Set("Content-Security-Policy", "sandbox allow-forms allow-scripts allow-popups")
 		h.Del("Service-Worker-Allowed")
-		h.Del("Clear-Site-Data")
+		for _, name := range originWide {
+			h.Del(name)
+		}
 	}
 }
 
+// originWide headers would speak for every function, and on one host for the console too.
+var originWide = []string{"Clear-Site-Data", "Strict-Transport-Security", "Alt-Svc", "Nel", "Report-To", "Reporting-Endpoints"}
+
+// forbiddenCookie says whether a line of Set-Cookie must not reach a browser. One without a name comes back as its bare value,
+// which the console would read as a cookie of its own.
 func forbiddenCookie(line string) bool {
 	parts := strings.Split(line, ";")
-	name, _, _ := strings.Cut(parts[0], "=")
-	if consoleCookie(name) {
+	name, _, named := strings.Cut(parts[0], "=")
+	if name = strings.TrimSpace(name); !named || name == "" || strings.ContainsFunc(name, unicode.IsControl) || consoleCookie(name) {
 		return true
 	}
 	for _, attribute := range parts[1:] {

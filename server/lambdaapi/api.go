@@ -91,12 +91,13 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, worker string) {
 	t := &tracked{ResponseWriter: w}
 	c := &call{api: a, w: t, tracked: t, r: r, worker: worker, requestID: edge.NewRequestID()}
 	w.Header()["X-Amzn-Requestid"] = []string{c.requestID}
-	switch sigv4.Service(r) {
+	switch c.service = sigv4.Service(r); c.service {
 	case "logs":
 		c.fail(c.serveLogs(), writeJSONFailure)
 	case "sts":
 		c.fail(c.serveSTS(), writeQueryFailure)
 	default:
+		c.service = "lambda"
 		c.fail(c.serveLambda(), (*failure).write)
 	}
 }
@@ -124,6 +125,13 @@ func (c *call) identify() error {
 	}
 	id, err := check.Finish(c.body)
 	if err != nil {
+		return err
+	}
+	regions := []string{c.api.ARNs.Region}
+	if c.service == "sts" {
+		regions = append(regions, "us-east-1") // of STS's global endpoint
+	}
+	if err := id.In(c.service, regions...); err != nil {
 		return err
 	}
 	if c.api.KeyOwner(id.KeyID) != c.worker {

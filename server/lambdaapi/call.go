@@ -33,6 +33,7 @@ type call struct {
 	id        sigv4.Identity
 	who       iam.Principal
 	requestID string
+	service   string // whose operation it is: "lambda", "logs", "sts"
 	worker    string // whose listener this is; "" for the console's
 
 	// Of operations on a function.

@@ -10,6 +10,7 @@ import (
 
 	"kiln/iam"
 	"kiln/server/lambdaapi"
+	"kiln/server/sigv4"
 )
 
 func TestEveryOperationHasItsRow(t *testing.T) {
@@ -127,5 +128,19 @@ func TestAWorkersListenerTakesOnlyItsOwnKey(t *testing.T) {
 		if a := w.as(c.cred, "sts", "POST", "/", "Action=GetCallerIdentity&Version=2011-06-15", "Content-Type", "application/x-www-form-urlencoded"); a.status != c.want {
 			t.Errorf("%s: %d %s", c.what, a.status, a.body)
 		}
+	}
+}
+
+func TestSignaturesForOtherServicesAndRegionsAreRefused(t *testing.T) {
+	w := newWorld(t)
+	root := aws.Credentials{AccessKeyID: keyID, SecretAccessKey: secret}
+	for _, service := range []string{"s3", "iam", "execute-api"} {
+		if a := w.as(root, service, "GET", "/2015-03-31/functions", ""); a.status != 403 || !strings.Contains(a.body, "correct service: 'lambda'") {
+			t.Errorf("%s: %d %s", service, a.status, a.body)
+		}
+	}
+	id := sigv4.Identity{Service: "lambda", Region: "eu-west-1"}
+	if err := id.In("lambda", "us-east-1"); err == nil {
+		t.Error("another region's signature is taken")
 	}
 }

@@ -13,6 +13,7 @@ const (
 	stamp     = "20060102T150405Z"
 
 	unsignedPayload = "UNSIGNED-PAYLOAD"
+	streaming       = "STREAMING-" // begins the hash of an aws-chunked payload
 	emptyHash       = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 )
 
@@ -115,6 +116,9 @@ func (c *claim) read(credential string) *Error {
 		return incomplete("Credential must have exactly 5 slash-delimited elements, e.g. keyid/date/region/service/term, got '%s'", credential)
 	}
 	c.keyID, c.date, c.region, c.service = parts[0], parts[1], parts[2], parts[3]
+	if c.service != "s3" && (c.hash == unsignedPayload || strings.HasPrefix(c.hash, streaming)) {
+		c.hash = "" // only S3 leaves payloads out of the signature: everybody else's is hashed, whatever the header says
+	}
 	if parts[4] != "aws4_request" {
 		return invalid("Credential should be scoped with a valid terminator: 'aws4_request', not '%s'. ", parts[4])
 	}

@@ -8,6 +8,7 @@ import (
 	"crypto/subtle"
 	"encoding/hex"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -36,6 +37,17 @@ type Identity struct {
 	Region    string
 	Service   string
 	Presigned bool
+}
+
+// In holds a signature to a service and its regions: one made for another is not for us. The error is an *Error.
+func (i Identity) In(service string, regions ...string) error {
+	if i.Service != service {
+		return invalid("Credential should be scoped to correct service: '%s'. ", service)
+	}
+	if !slices.Contains(regions, i.Region) {
+		return invalid("Credential should be scoped to a valid region. ")
+	}
+	return nil
 }
 
 // Verifier checks signatures. It is safe for concurrent use.
@@ -156,7 +168,7 @@ func (c *Check) Finish(body []byte) (Identity, error) {
 }
 
 // Chunked says whether the payload is in aws-chunked form: read it through Reader.
-func (c *Check) Chunked() bool { return strings.HasPrefix(c.claim.hash, "STREAMING-") }
+func (c *Check) Chunked() bool { return strings.HasPrefix(c.claim.hash, streaming) }
 
 var buffers = sync.Pool{New: func() any { b := make([]byte, 0, 2048); return &b }}
 

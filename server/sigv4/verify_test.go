@@ -52,6 +52,11 @@ func newTest() (*Verifier, *fakeKeys) {
 // signed makes a request as AWS's own Go signer does and brings it into the form in which a server gets it.
 func signed(t testing.TB, method, target, body string, change func(*http.Request, *aws.Credentials, *time.Time)) *http.Request {
 	t.Helper()
+	return signedFor(t, "lambda", method, target, body, change)
+}
+
+func signedFor(t testing.TB, service, method, target, body string, change func(*http.Request, *aws.Credentials, *time.Time)) *http.Request {
+	t.Helper()
 	r, err := http.NewRequest(method, "http://127.0.0.1:8080"+target, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
@@ -65,7 +70,7 @@ func signed(t testing.TB, method, target, body string, change func(*http.Request
 	if h := r.Header.Get("X-Amz-Content-Sha256"); h != "" {
 		hash = h
 	}
-	if err := v4.NewSigner().SignHTTP(t.Context(), cred, r, hash, "lambda", "us-east-1", at); err != nil {
+	if err := v4.NewSigner().SignHTTP(t.Context(), cred, r, hash, service, "us-east-1", at); err != nil {
 		t.Fatal(err)
 	}
 	return received(t, r)
@@ -162,7 +167,7 @@ func TestWhatIsRefusedAndInWhichWords(t *testing.T) {
 
 func TestUnsignedPayloadsAndTokensAreTaken(t *testing.T) {
 	v, k := newTest()
-	r := signed(t, "POST", "/x", "one", func(r *http.Request, _ *aws.Credentials, _ *time.Time) {
+	r := signedFor(t, "s3", "POST", "/x", "one", func(r *http.Request, _ *aws.Credentials, _ *time.Time) {
 		r.Header.Set("X-Amz-Content-Sha256", unsignedPayload)
 	})
 	if _, err := v.Verify(r, []byte("two")); err != nil {
@@ -173,6 +178,16 @@ func TestUnsignedPayloadsAndTokensAreTaken(t *testing.T) {
 	r = signed(t, "POST", "/x", "", func(_ *http.Request, c *aws.Credentials, _ *time.Time) { c.SessionToken = "token" })
 	if _, err := v.Verify(r, nil); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestOnlyS3LeavesPayloadsOutOfTheSignature(t *testing.T) {
+	for _, hash := range []string{unsignedPayload, "STREAMING-AWS4-HMAC-SHA256-PAYLOAD", "STREAMING-UNSIGNED-PAYLOAD-TRAILER"} {
+		v, _ := newTest()
+		r := signed(t, "POST", "/x", "one", func(r *http.Request, _ *aws.Credentials, _ *time.Time) { r.Header.Set("X-Amz-Content-Sha256", hash) })
+		if _, err := v.Verify(r, []byte("two")); err == nil || !strings.HasPrefix(err.Error(), "InvalidSignatureException") {
+			t.Errorf("%s: %v", hash, err)
+		}
 	}
 }
 
@@ -253,7 +268,7 @@ func TestChunkedPayloads(t *testing.T) {
 
 func TestUnsignedTrailers(t *testing.T) {
 	v, _ := newTest()
-	r := signed(t, "PUT", "/b/k", "", func(r *http.Request, _ *aws.Credentials, _ *time.Time) {
+	r := signedFor(t, "s3", "PUT", "/b/k", "", func(r *http.Request, _ *aws.Credentials, _ *time.Time) {
 		r.Header.Set("X-Amz-Content-Sha256", "STREAMING-UNSIGNED-PAYLOAD-TRAILER")
 	})
 	c, err := v.Begin(r)

@@ -23,6 +23,7 @@ var errorTexts = []Entry{
 	{"error.alias.missing", "There is no such alias.", "그 별칭이 없습니다."},
 	{"error.revision.missing", "There is no such revision.", "그 리비전이 없습니다."},
 	{"error.code.missing", "The package of this revision is gone.", "이 리비전의 패키지가 없습니다."},
+	{"error.role.untrusted", "Lambda cannot assume the role {arn}: it does not exist or its trust policy does not name lambda.amazonaws.com.", "Lambda가 {arn} 역할을 맡을 수 없습니다. 역할이 없거나 신뢰 정책에 lambda.amazonaws.com이 없습니다."},
 	{"error.role.missing", "There is no such role.", "그 역할이 없습니다."},
 	{"error.draft.missing", "There is no draft.", "초안이 없습니다."},
 	{"error.draft.changed", "This draft was saved in another tab.", "이 초안은 다른 탭에서 저장되었습니다."},
