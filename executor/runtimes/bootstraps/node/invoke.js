@@ -15,7 +15,13 @@ let fn; // the handed-over function: {handler, major, limit, name, version, memo
 let next; // waits for the next frame
 let current = null; // the invocation that has not been answered
 let hinted = false;
-let traced = false;
+let trace; // of the current invocation
+
+// The trace id is an inherited property of process.env: a value that is set there itself goes to the C library, which keeps every value
+// that it was ever given. Reading it, "in" and child processes see it as before.
+Object.setPrototypeOf(process.env, Object.create(Object.getPrototypeOf(process.env), {
+  _X_AMZN_TRACE_ID: { get: () => trace, enumerable: true, configurable: true },
+}));
 
 class Invocation {
   constructor(payload) {
@@ -153,10 +159,7 @@ function run(payload) {
   const inv = new Invocation(payload);
   current = inv;
   log.setRequest(inv.id);
-  if (inv.trace !== '' || traced) {
-    traced = true;
-    process.env._X_AMZN_TRACE_ID = inv.trace;
-  }
+  trace = inv.trace || undefined;
   try {
     const event = JSON.parse(inv.body);
     inv.body = '';

@@ -15,6 +15,7 @@ HEADER = struct.Struct(">IBI")
 RECORD = struct.Struct(">IBBd")
 SIZES = struct.Struct(">H")
 DEADLINE = struct.Struct(">d")
+TRACE = b"_X_AMZN_TRACE_ID"
 BOOTED, HAND_OVER, LOADED, LOAD_FAILED, INVOKE, RESPONSE, ERROR = b"BHLFIRE"
 
 
@@ -316,11 +317,18 @@ def encode(result, h):
     return body
 
 
+def set_trace(trace):
+    """Past putenv: the C library keeps every value that it was ever given, and each invocation has a new one."""
+    if trace:
+        os.environ._data[TRACE] = os.environ.encodevalue(trace)
+    else:
+        os.environ._data.pop(TRACE, None)
+
+
 def run(channel, h, handler, payload):
     inv = Decoder(payload)
     State.request_id = inv.request_id
-    if inv.trace or "_X_AMZN_TRACE_ID" in os.environ:
-        os.environ["_X_AMZN_TRACE_ID"] = inv.trace
+    set_trace(inv.trace)
     try:
         try:
             event = json.loads(payload[inv.at:])
