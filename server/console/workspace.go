@@ -173,7 +173,7 @@ func (c *Console) workspacePage(e echo.Context, status int, b *bench, ev formEve
 	}
 	first.Asked = e.QueryParam("event") != "" || e.QueryParam("replay") != ""
 	page := web.Workspace{
-		Head:     web.FunctionHead{Name: b.fn.Name, Runtime: b.fn.Runtime, Tab: "workspace"},
+		Head:     c.head(ctx, b.fn, "workspace"),
 		Edit:     c.mayEdit(ctx, b.fn),
 		Revision: b.fn.Revision, Files: b.list(), Open: open, Text: b.lines(open), History: b.history,
 		Events: eventNames(b.events), Chosen: first.Name, Event: first.Text, BadEvent: ev.problem, Run: run,

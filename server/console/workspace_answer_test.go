@@ -9,6 +9,7 @@ import (
 
 	"kiln/lambda"
 	"kiln/web"
+	"kiln/web/messages"
 )
 
 func TestFramesLinkToFilesOfThePackage(t *testing.T) {
@@ -107,5 +108,15 @@ func TestFinishedRunsAreForgottenOldestFirstAndRunningOnesNever(t *testing.T) {
 	}
 	if len(r.order) > keptRuns || r.get("running") != running {
 		t.Errorf("%d runs kept, running one: %v", len(r.order), r.get("running"))
+	}
+}
+
+func TestEveryEventTemplateHasALabel(t *testing.T) {
+	for _, l := range messages.Locales {
+		for _, e := range templatesJSON(l) {
+			if e.Label == "event."+e.ID {
+				t.Errorf("%s in %s has none", e.ID, l)
+			}
+		}
 	}
 }

@@ -48,7 +48,7 @@ function specs(before: string): { [name: string]: ChartSpec } {
     // The first bar is drawn first, as the sum of all: the last one, errors, stands on the axis.
     invocations: { unit: "", stack: true, series: [bar("thr", t("js.mon.thr"), "--c-warn"), bar("ok", t("js.mon.ok"), "--c-ok"), bar("err", t("js.mon.err"), "--c-err"), ...compared] },
     duration: {
-      unit: t("js.mon.msLog"), log: true,
+      unit: "ms", log: true,
       series: [
         line("p50", "p50", "--data-2"), line("p95", "p95", "--data-1"), line("p99", "p99", "--data-4"), ...slower,
         line("min", t("js.mon.min0"), "--data-3", { off: true }), line("avg", t("js.mon.avg"), "--ink-2", { off: true }), line("max", t("js.mon.max"), "--ink-3", { off: true }),

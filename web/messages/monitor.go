@@ -59,7 +59,6 @@ var monitor = []Entry{
 	{"js.mon.s", "{n} s", "{n}초"},
 	{"js.mon.min", "{n} min", "{n}분"},
 	{"js.mon.h", "{n} h", "{n}시간"},
-	{"js.mon.msLog", "ms, log", "ms, 로그"},
 	{"js.mon.percent", "%", "%"},
 	{"js.mon.mostAtOnce", "most at once", "동시 최대"},
 	{"js.mon.mb", "MB, highest", "MB, 최대"},

@@ -33,6 +33,7 @@ var packages = []Entry{
 	{"error.engine.stopping", "Kiln is stopping. Try again when it is back.", "Kiln이 종료되는 중입니다. 다시 시작된 뒤 시도하세요."},
 	{"error.revision.drained", "This state of the function was replaced. Run it again.", "함수의 이 상태가 교체되었습니다. 다시 실행하세요."},
 
+	{"event.hello-world", "Hello world", "Hello world"},
 	{"event.api-gateway-v1", "API Gateway proxy (v1)", "API Gateway 프록시 (v1)"},
 	{"event.http-api-v2", "HTTP API (v2)", "HTTP API (v2)"},
 	{"event.function-url", "Function URL", "함수 URL"},
