@@ -35,6 +35,9 @@ func (h *house) openExecutor(ctx context.Context) (err error) {
 	if err := h.driver.Reap(ctx); err != nil {
 		h.log.Warn("clean up after the last start", "err", err)
 	}
+	if err := h.holdRung(ctx); err != nil {
+		return err
+	}
 	h.runtimes = runtimes.Ask(ctx, h.config.Data, h.lookForRuntimes)
 	h.cache, err = code.NewCache(code.CacheOptions{Root: filepath.Join(h.config.Data, "code"), Source: h.store, Compiler: &code.Compiler{}, Log: h.log,
 		InUse: func() map[string]bool { return h.runner.CodeInUse() }})
@@ -56,6 +59,30 @@ func (h *house) openExecutor(ctx context.Context) (err error) {
 func (h *house) limits(ctx context.Context) (l executor.Limits, err error) {
 	l.Account, l.Reserved, err = h.store.Concurrency(ctx)
 	return l, err
+}
+
+// holdRung remembers the strongest rung that this data folder has seen. On a weaker one functions do not run until the owner confirms it.
+func (h *house) holdRung(ctx context.Context) error {
+	if h.config.Isolation != "auto" {
+		return nil // the settings have decided
+	}
+	now := string(h.driver.Capabilities().Rung)
+	var accepted string
+	if err := h.store.Setting(ctx, "isolation", &accepted); err != nil {
+		return fmt.Errorf("read the accepted sandbox rung: %w", err)
+	}
+	switch {
+	case now == string(runner.RungD) || now == accepted:
+	case accepted == "" || now < accepted:
+		if err := h.store.SetSetting(ctx, iam.System, "isolation", now); err != nil {
+			return fmt.Errorf("remember the sandbox rung: %w", err)
+		}
+	default:
+		h.log.Warn("the sandbox is weaker than before: functions do not run until the owner accepts it", "rung", now, "before", accepted,
+			"accept", "kiln admin accept-rung "+now)
+		h.driver.AcceptRung(runner.Rung(accepted))
+	}
+	return nil
 }
 
 // lookForRuntimes asks the spawner: it sees what the server's user does not, and it is who starts them.

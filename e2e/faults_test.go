@@ -298,4 +298,22 @@ func TestAPlainUser(t *testing.T) {
 	if err != nil || string(out.Payload) != `{"hello":"B"}` {
 		t.Errorf("%v %+v", err, out)
 	}
+	s.dropsToAWeakerRung()
+}
+
+// dropsToAWeakerRung pretends that the data folder has seen rung A: functions wait for the owner's word.
+func (s *server) dropsToAWeakerRung() {
+	s.t.Helper()
+	s.query(`UPDATE settings SET value = '"A"' WHERE name = 'isolation'`)
+	s.stop()
+	s.start()
+	if _, err := sdk(s.t, s).Invoke(s.t.Context(), invocation("plain", `{"name":"B"}`)); err == nil {
+		s.t.Error("a function ran on a weaker rung without the owner's word")
+	}
+	if _, err := s.command("admin", "accept-rung", "B"); err != nil {
+		s.t.Fatal(err)
+	}
+	if _, err := sdk(s.t, s).Invoke(s.t.Context(), invocation("plain", `{"name":"B"}`)); err != nil {
+		s.t.Errorf("after the owner's word: %v", err)
+	}
 }
