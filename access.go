@@ -139,7 +139,8 @@ func (h *house) signer(r *http.Request) (iam.Principal, error) {
 // workerCredentials issues the keys of an execution role to one worker.
 func (h *house) workerCredentials(worker, roleARN string) runner.Credentials {
 	name := roleARN[strings.LastIndexByte(roleARN, '/')+1:]
-	p := iam.Principal{Kind: iam.KindRole, ARN: "arn:aws:sts::" + h.config.AccountID + ":assumed-role/" + name + "/" + worker, Name: name}
+	session := worker[strings.LastIndexByte(worker, ']')+1:] // of 2026/11/28/[$LATEST]de9c…: the rest has characters that no session may have
+	p := iam.Principal{Kind: iam.KindRole, ARN: "arn:aws:sts::" + h.config.AccountID + ":assumed-role/" + name + "/" + session, Name: name}
 	k := h.access.keys.Issue(worker, p, time.Now().Add(keyLife))
 	return runner.Credentials{AccessKeyID: k.ID, SecretAccessKey: k.Secret, SessionToken: k.Token}
 }

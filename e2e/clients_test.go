@@ -137,11 +137,13 @@ func TestAStreamedAnswerComesInPieces(t *testing.T) {
 // callsBack signs like an SDK does, with nothing but the standard library, and asks who it is and what there is.
 const callsBack = `import datetime, hashlib, hmac, json, os, urllib.error, urllib.request
 
-def call(service, method, path, body=b"", kind="application/x-www-form-urlencoded"):
+def call(service, method, path, body=b"", kind="application/x-www-form-urlencoded", target=None):
     url = os.environ["AWS_ENDPOINT_URL"]
     host = url.split("//")[1].split("/")[0]
     now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%dT%H%M%SZ")
     heads = {"content-type": kind, "host": host, "x-amz-date": now, "x-amz-security-token": os.environ["AWS_SESSION_TOKEN"]}
+    if target:
+        heads["x-amz-target"] = target
     names = ";".join(sorted(heads))
     canonical = "\n".join([method, path, "", "".join(f"{k}:{heads[k]}\n" for k in sorted(heads)), names, hashlib.sha256(body).hexdigest()])
     scope = f"{now[:8]}/us-east-1/{service}/aws4_request"
@@ -158,6 +160,7 @@ def call(service, method, path, body=b"", kind="application/x-www-form-urlencode
 
 def handler(event, context):
     return {"who": call("sts", "POST", "/", b"Action=GetCallerIdentity&Version=2011-06-15"), "list": call("lambda", "GET", "/2015-03-31/functions"),
+            "logs": call("logs", "POST", "/", b'{"logGroupName":"/aws/lambda/back","logStreamName":"x"}', "application/x-amz-json-1.1", "Logs_20140328.CreateLogStream"),
             "keys": [os.environ[n] for n in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")]}
 `
 
@@ -170,14 +173,17 @@ func TestAFunctionCallsKilnAsItsRole(t *testing.T) {
 		t.Fatalf("%s, %v", out.Payload, err)
 	}
 	got := decode[struct {
-		Who, List []any
-		Keys      []string
+		Who, List, Logs []any
+		Keys            []string
 	}](t, out.Payload)
 	if got.Who[0] != 200.0 || !strings.Contains(got.Who[1].(string), "assumed-role/kiln-default/") {
 		t.Errorf("who: %v", got.Who)
 	}
 	if got.List[0] != 403.0 || !strings.Contains(got.List[1].(string), "is not authorized to perform: lambda:ListFunctions") {
 		t.Errorf("list: %v", got.List)
+	}
+	if got.Logs[0] != 200.0 {
+		t.Errorf("logs: %v", got.Logs)
 	}
 	stolen := lambda.New(lambda.Options{Region: "us-east-1", BaseEndpoint: aws.String(s.console), RetryMaxAttempts: 1,
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {

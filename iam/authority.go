@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -13,8 +14,8 @@ import (
 
 // Source reads the documents; main makes it of the store.
 type Source interface {
-	// Role is NotFound for an unknown ARN.
-	Role(ctx context.Context, arn string) (*Role, error)
+	// RoleNamed is a role by its name, which is unique whatever the path. NotFound for an unknown one.
+	RoleNamed(ctx context.Context, name string) (*Role, error)
 	// ResourcePolicy is the document on a resource's ARN; "" for none.
 	ResourcePolicy(ctx context.Context, arn string) (string, error)
 }
@@ -67,7 +68,7 @@ func (a *Authority) Decide(ctx context.Context, r Request) (Decision, error) {
 	}
 	p := Policies{Identity: peoplePolicies(r.Principal)}
 	if role := roleOf(r.Principal.ARN); r.Principal.Kind == KindRole && role != "" {
-		docs, err := a.cached(ctx, "role "+role, func() ([]Named, error) { return a.roleDocuments(ctx, role) })
+		docs, err := a.cached(ctx, "role "+role, func() ([]Named, error) { return a.roleDocuments(ctx, role[strings.LastIndexByte(role, '/')+1:]) })
 		if err != nil {
 			return Decision{}, err
 		}
@@ -126,8 +127,8 @@ func (a *Authority) cached(ctx context.Context, key string, read func() ([]Named
 	return docs, nil
 }
 
-func (a *Authority) roleDocuments(ctx context.Context, arn string) ([]Named, error) {
-	role, err := a.source.Role(ctx, arn)
+func (a *Authority) roleDocuments(ctx context.Context, name string) ([]Named, error) {
+	role, err := a.source.RoleNamed(ctx, name)
 	if lambda.KindOf(err) == lambda.NotFound {
 		return nil, nil
 	}

@@ -200,10 +200,10 @@ type fakeSource struct {
 	err    error
 }
 
-func (f *fakeSource) Role(ctx context.Context, arn string) (*Role, error) {
+func (f *fakeSource) RoleNamed(ctx context.Context, name string) (*Role, error) {
 	f.reads++
-	if f.role == nil || f.role.ARN != arn {
-		return nil, lambda.E(lambda.NotFound, "role.missing", "arn", arn)
+	if f.role == nil || f.role.ARN[strings.LastIndexByte(f.role.ARN, '/')+1:] != name {
+		return nil, lambda.E(lambda.NotFound, "role.missing", "arn", name)
 	}
 	return f.role, f.err
 }
@@ -295,6 +295,17 @@ func BenchmarkAuthority(b *testing.B) {
 	for b.Loop() {
 		if ok, _ := a.Allowed(b.Context(), worker, "lambda:InvokeFunction", fnARN); !ok {
 			b.Fatal("denied")
+		}
+	}
+}
+
+func TestASessionHasTheRightsOfItsRoleWhateverPathAndSession(t *testing.T) {
+	f := &fakeSource{role: &Role{ARN: "arn:aws:iam::000000000000:role/service-role/app", Policies: map[string]string{"basic": awsPolicies + "service-role/AWSLambdaRole"}}}
+	a := NewAuthority(f, "us-east-1", time.Now)
+	for session, want := range map[string]bool{"app/orders": true, "app/2026/11/28/[$LATEST]de9c": true, "other/app": false, "other/x/app": false} {
+		p := Principal{Kind: KindRole, ARN: "arn:aws:sts::000000000000:assumed-role/" + session}
+		if ok, err := a.Allowed(t.Context(), p, "lambda:InvokeFunction", fnARN); ok != want || err != nil {
+			t.Errorf("%s: %v, %v", session, ok, err)
 		}
 	}
 }

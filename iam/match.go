@@ -211,11 +211,11 @@ func roleOf(arn string) string {
 		return ""
 	}
 	rest, ok := strings.CutPrefix(parts[5], "assumed-role/")
-	i := strings.LastIndexByte(rest, '/')
-	if !ok || i < 0 {
+	name, _, session := strings.Cut(rest, "/")
+	if !ok || !session {
 		return ""
 	}
-	return "arn:" + parts[1] + ":iam::" + parts[4] + ":role/" + rest[:i]
+	return "arn:" + parts[1] + ":iam::" + parts[4] + ":role/" + name
 }
 
 // sameRole says whether a role ARN, which may have a path, is the role of a session, which has none. Names are unique whatever the path.

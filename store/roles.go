@@ -55,11 +55,20 @@ func (s *Store) Roles(ctx context.Context) ([]Role, error) {
 
 // Role is one role by ARN. NotFound "role.missing".
 func (s *Store) Role(ctx context.Context, arn string) (*Role, error) {
+	return s.role(ctx, "arn = ?", arn)
+}
+
+// RoleNamed is one role by name, whatever its path: sessions name their role without it. NotFound "role.missing".
+func (s *Store) RoleNamed(ctx context.Context, name string) (*Role, error) {
+	return s.role(ctx, "name = ?", name)
+}
+
+func (s *Store) role(ctx context.Context, where, value string) (*Role, error) {
 	var row roleRow
 	err := s.read(ctx, "read a role", func(db *gorm.DB) error {
-		err := db.Where("arn = ?", clean(arn)).Take(&row).Error
+		err := db.Where(where, clean(value)).Take(&row).Error
 		if isMissing(err) {
-			return lambda.E(lambda.NotFound, "role.missing", "arn", arn)
+			return lambda.E(lambda.NotFound, "role.missing", "arn", value)
 		}
 		return err
 	})

@@ -32,7 +32,7 @@ func (echoEngine) InvokeAsync(context.Context, lambda.Invocation) (string, error
 
 type noDocuments struct{}
 
-func (noDocuments) Role(context.Context, string) (*iam.Role, error) {
+func (noDocuments) RoleNamed(context.Context, string) (*iam.Role, error) {
 	return &iam.Role{Policies: map[string]string{"all": "arn:aws:iam::aws:policy/AWSLambda_FullAccess"}}, nil
 }
 func (noDocuments) ResourcePolicy(context.Context, string) (string, error) { return "", nil }
