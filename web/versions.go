@@ -19,6 +19,7 @@ type Versions struct {
 	Flash    string
 
 	Published []PublishedVersion // newest first
+	OnLatest  []AliasFlag        // aliases that point at $LATEST
 }
 
 // PublishedVersion is an immutable version with the aliases that point at it.
@@ -30,7 +31,7 @@ type PublishedVersion struct {
 	Aliases         []AliasFlag
 }
 
-// AliasFlag is an alias; Share is above 0 when only a part of its calls goes here.
+// AliasFlag is an alias; Share is above 0 when its calls go to two versions.
 type AliasFlag struct {
 	Name  string
 	Share float64

@@ -16,6 +16,7 @@ type Store interface {
 	createStore
 	roleStore
 	versionStore
+	publishStore
 	settingsStore
 	workspaceStore
 	watchStore

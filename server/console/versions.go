@@ -46,7 +46,7 @@ func (c *Console) versions(e echo.Context) error {
 	}
 	page := web.Versions{Head: c.head(ctx, f, "versions"), Current: f.Revision, Flash: c.flash(e)}
 	c.timeline(ctx, f, revisions, &page)
-	if page.Published, err = c.published(ctx, f.Name); err != nil {
+	if err := c.published(ctx, f.Name, &page); err != nil {
 		return err
 	}
 	page.To = numberIn(e.QueryParam("to"), f.Revision)
@@ -60,30 +60,41 @@ func (c *Console) versions(e echo.Context) error {
 	return c.page(e, http.StatusOK, web.VersionsPage(page))
 }
 
-const shownPublished = 200
+const shownPublished = 1000
 
 // published are the immutable versions, newest first, with the aliases that point at them.
-func (c *Console) published(ctx context.Context, name string) ([]web.PublishedVersion, error) {
+func (c *Console) published(ctx context.Context, name string, page *web.Versions) error {
 	versions, err := c.Store.Versions(ctx, name, 0, shownPublished)
-	if err != nil || len(versions) == 0 {
-		return nil, err
+	if err != nil {
+		return err
 	}
 	aliases, err := c.Store.Aliases(ctx, name, "", "", shownPublished)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	var out []web.PublishedVersion
+	page.OnLatest = flagsOf(aliases, lambda.Latest)
 	for _, v := range slices.Backward(versions) {
-		p := web.PublishedVersion{Number: v.Number, Description: v.Description, By: v.By, At: v.At, Size: v.Code.Size}
-		number := strconv.FormatInt(v.Number, 10)
-		for _, a := range aliases {
-			if share, also := a.Weights[number]; a.Version == number || also {
-				p.Aliases = append(p.Aliases, web.AliasFlag{Name: a.Name, Share: share})
+		page.Published = append(page.Published, web.PublishedVersion{Number: v.Number, Description: v.Description, By: v.By, At: v.At, Size: v.Code.Size,
+			Aliases: flagsOf(aliases, strconv.FormatInt(v.Number, 10))})
+	}
+	return nil
+}
+
+// flagsOf are the aliases that send calls to a version, with its share when there are two.
+func flagsOf(aliases []*lambda.Alias, version string) (out []web.AliasFlag) {
+	for _, a := range aliases {
+		share, second := a.Weights[version]
+		if a.Version != version && !second {
+			continue
+		}
+		for _, s := range a.Weights {
+			if !second {
+				share = 1 - s
 			}
 		}
-		out = append(out, p)
+		out = append(out, web.AliasFlag{Name: a.Name, Share: share})
 	}
-	return out, nil
+	return out
 }
 
 func numberIn(text string, otherwise int64) int64 {
