@@ -60,5 +60,21 @@ function next() {
   process.reallyExit(2);
 }
 
-channel.writeText(BOOTED, '');
-next();
+// rehearse loads and calls a handler of no function: V8 compiles at the first call, and this one is not on anybody's clock.
+async function rehearse() {
+  channel.mute(true);
+  const handler = await load(__dirname, 'rehearsal.handler');
+  for (const major of [22, 24]) {
+    await new Promise(done => {
+      invoke.serve({ handler, major, limit: 1024 }, done);
+      invoke.run(invoke.payload('{"rehearsal":true}'));
+    });
+  }
+  invoke.forget();
+  channel.mute(false);
+}
+
+rehearse().then(() => {
+  channel.writeText(BOOTED, '');
+  next();
+});

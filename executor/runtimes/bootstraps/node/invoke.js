@@ -212,4 +212,15 @@ function serve(handed, waitNext) {
   next = waitNext;
 }
 
-module.exports = { serve, run, FIRST_WITHOUT_CALLBACKS };
+// forget makes the worker nobody's again, after a rehearsal.
+function forget() {
+  fn = next = trace = undefined;
+  log.setRequest(undefined);
+}
+
+// payload is an invoke frame's, with empty texts.
+function payload(event) {
+  return Buffer.concat([Buffer.alloc(16), Buffer.from(event)]); // deadline, four lengths of 0
+}
+
+module.exports = { serve, run, forget, payload, FIRST_WITHOUT_CALLBACKS };
