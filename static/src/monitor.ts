@@ -289,7 +289,7 @@ class Monitor {
 }
 
 const unitOf: { [name: string]: () => string } = {
-  duration: () => t("js.mon.msLog"),
+  duration: () => "ms",
   success: () => t("js.mon.percent"),
   concurrency: () => t("js.mon.mostAtOnce"),
   memory: () => t("js.mon.mb"),
