@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/labstack/echo/v4"
@@ -60,9 +61,16 @@ func (s *Server) metrics(e echo.Context) error {
 		return echo.ErrNotFound
 	}
 	ip, err := netip.ParseAddr(host)
-	if err != nil || !ip.IsLoopback() || e.Request().Header.Get("X-Forwarded-For") != "" || s.o.Metrics == nil {
+	if err != nil || !ip.IsLoopback() || proxied(e.Request()) || s.o.Metrics == nil {
 		return echo.ErrNotFound
 	}
 	s.o.Metrics.ServeHTTP(e.Response(), e.Request())
 	return nil
+}
+
+// proxied says whether a proxy passed the request on, by any of the headers that proxies add.
+func proxied(r *http.Request) bool {
+	return slices.ContainsFunc([]string{"X-Forwarded-For", "Forwarded", "Via", "X-Real-Ip", "X-Forwarded-Host", "X-Forwarded-Proto"}, func(name string) bool {
+		return r.Header.Get(name) != ""
+	})
 }

@@ -422,8 +422,10 @@ func TestMetricsAreForThisMachine(t *testing.T) {
 	if _, body := h.do(t, "GET", "/metrics", ""); body != "kiln_up 1" {
 		t.Errorf("%.100s", body)
 	}
-	if resp, _ := h.do(t, "GET", "/metrics", "", "X-Forwarded-For", "1.2.3.4"); resp.StatusCode != 404 {
-		t.Errorf("through a proxy: %d", resp.StatusCode)
+	for name, value := range map[string]string{"X-Forwarded-For": "1.2.3.4", "Forwarded": "for=1.2.3.4", "Via": "1.1 proxy", "X-Real-IP": "1.2.3.4"} {
+		if resp, _ := h.do(t, "GET", "/metrics", "", name, value); resp.StatusCode != 404 {
+			t.Errorf("through a proxy (%s): %d", name, resp.StatusCode)
+		}
 	}
 }
 

@@ -52,12 +52,17 @@ type Options struct {
 // API answers AWS calls. It is safe for concurrent use.
 type API struct {
 	Options
-	large *semaphore.Weighted // bytes of large request bodies in memory
+	large     *semaphore.Weighted // bytes of large request bodies in memory
+	ofWorkers *semaphore.Weighted // the same of workers' calls: hostile code must not take the room of deployments
 }
 
 const (
 	largeBody  = 1 << 20   // bytes from which a body counts
 	largeTotal = 300 << 20 // bytes of such bodies at once
+	largeWork  = 150 << 20 // bytes of such bodies of workers at once
+
+	bodyTime     = 10 * time.Minute // for a package over a slow line
+	workBodyTime = time.Minute      // a worker is on this machine
 )
 
 // New makes the handler of signed calls.
@@ -73,7 +78,7 @@ func New(o Options) *API {
 	if o.Remote == nil {
 		o.Remote = func(r *http.Request) string { return r.RemoteAddr }
 	}
-	return &API{Options: o, large: semaphore.NewWeighted(largeTotal)}
+	return &API{Options: o, large: semaphore.NewWeighted(largeTotal), ofWorkers: semaphore.NewWeighted(largeWork)}
 }
 
 // IsCall says whether a request is an AWS call: it carries a signature in its header.

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"kiln/iam"
 	"kiln/lambda"
@@ -64,10 +65,17 @@ func (c *call) readBody() error {
 		weight = lambda.MaxRequest
 	}
 	if weight > largeBody {
-		if err := c.api.large.Acquire(c.ctx(), weight); err != nil {
+		room, limit := c.api.large, bodyTime
+		if c.worker != "" {
+			room, limit = c.api.ofWorkers, workBodyTime
+		}
+		if err := room.Acquire(c.ctx(), weight); err != nil {
 			return err
 		}
-		defer c.api.large.Release(weight)
+		defer room.Release(weight)
+		line := http.NewResponseController(c.w)
+		_ = line.SetReadDeadline(time.Now().Add(limit)) // only of servers' own connections; nothing else stalls
+		defer func() { _ = line.SetReadDeadline(time.Time{}) }()
 	}
 	if n > 0 {
 		c.body = make([]byte, n)

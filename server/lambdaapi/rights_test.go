@@ -1,6 +1,8 @@
 package lambdaapi_test
 
 import (
+	"io"
+	"net"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -142,5 +144,30 @@ func TestSignaturesForOtherServicesAndRegionsAreRefused(t *testing.T) {
 	id := sigv4.Identity{Service: "lambda", Region: "eu-west-1"}
 	if err := id.In("lambda", "us-east-1"); err == nil {
 		t.Error("another region's signature is taken")
+	}
+}
+
+func TestAWorkerThatStallsDoesNotHoldDeploymentsUp(t *testing.T) {
+	w := newWorld(t)
+	key := w.keys.Issue("w1", iam.Principal{Kind: iam.KindRole, ARN: "arn:aws:sts::000000000000:assumed-role/kiln-default/w"}, time.Now().Add(time.Hour))
+	s := httptest.NewServer(w.api.ForWorker("w1"))
+	defer s.CloseClientConnections()
+	now := time.Now().UTC().Format("20060102T150405Z")
+	for range 5 {
+		c, err := net.Dial("tcp", s.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		_, err = io.WriteString(c, "POST "+fns+"f/invocations HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nTransfer-Encoding: chunked\r\nX-Amz-Date: "+now+"\r\nX-Amz-Security-Token: "+key.Token+
+			"\r\nAuthorization: AWS4-HMAC-SHA256 Credential="+key.ID+"/"+now[:8]+"/us-east-1/lambda/aws4_request, SignedHeaders=host;x-amz-date;x-amz-security-token, Signature="+strings.Repeat("0", 64)+"\r\n\r\n")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = c.SetReadDeadline(time.Now().Add(300 * time.Millisecond)) // those that find no room are never asked to go on
+		_, _ = c.Read(make([]byte, 25))
+	}
+	if a := w.do("POST", fns+"f/invocations", `"`+strings.Repeat("x", 2<<20)+`"`); a.status != 404 {
+		t.Errorf("%d %.200s", a.status, a.body)
 	}
 }
