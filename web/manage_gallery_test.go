@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/a-h/templ"
+
+	"kiln/lambda"
 )
 
 var galleryTime = time.Date(2026, 11, 20, 14, 18, 2, 0, time.UTC)
@@ -49,6 +51,8 @@ func manageGallery() []page {
 			Diff: &RevisionDiff{Config: changes, Files: []FileDiff{{Path: "index.mjs", Kind: "changed", Plus: 1, Minus: 1, Lines: []DiffLine{{' ', 1, 1, hostile}, {'@', 0, 0, ""}, {'-', 2, 0, "a"}, {'+', 0, 2, "b"}}}, {Path: "bin", Kind: "added", NotShown: true}}}}))},
 		{"versions-one", view(VersionsPage(Versions{Head: head, Current: 1, To: 1}))},
 		{"versions-same", view(VersionsPage(Versions{Head: head, From: 1, To: 2, Diff: &RevisionDiff{Same: true}}))},
+		{"async", view(AsyncPage(Async{ConfigurePart: ConfigurePart{Head: head, Key: "async", Flash: "saved", Above: hostile, Problems: map[string]string{"maxAge": hostile}}, IsSet: true, OnFailure: hostile, Functions: []string{hostile},
+			Dead: []lambda.DeadLetter{{Reason: "retries", ErrorType: hostile, ErrorText: hostile, Target: hostile, At: galleryTime}, {Reason: "other"}}}))},
 		{"publish", view(QuestionPage(Publish{Name: "f", Current: 4, Description: hostile, Above: hostile, Problems: map[string]string{"description": hostile}}))},
 		{"publish-dialog", view(QuestionDialog(Publish{Name: "f", Current: 4}))},
 		{"version-delete", view(QuestionPage(DeleteVersion{Name: "f", Number: 3, Above: hostile}))},

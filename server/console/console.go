@@ -78,7 +78,7 @@ func route(method, path, action string, resource func(lambda.ARNs, edge.Param) s
 func (c *Console) Routes() []Route {
 	var all []Route
 	for _, part := range [][]Route{
-		c.homeRoutes(), c.preferenceRoutes(), c.functionsRoutes(), c.createRoutes(), c.configureRoutes(), c.versionsRoutes(), c.publishRoutes(), c.settingsRoutes(),
+		c.homeRoutes(), c.preferenceRoutes(), c.functionsRoutes(), c.createRoutes(), c.configureRoutes(), c.versionsRoutes(), c.publishRoutes(), c.asyncRoutes(), c.settingsRoutes(),
 		c.workspaceRoutes(), c.socketRoutes(), c.logsRoutes(), c.invocationsRoutes(), c.monitorRoutes(),
 	} {
 		all = append(all, part...)

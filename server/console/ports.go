@@ -17,6 +17,7 @@ type Store interface {
 	roleStore
 	versionStore
 	publishStore
+	asyncStore
 	settingsStore
 	workspaceStore
 	watchStore

@@ -31,6 +31,7 @@ var tables = [][]Entry{
 	functions,
 	create,
 	configure,
+	configureParts,
 	versions,
 	settings,
 	workspace,
