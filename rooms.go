@@ -145,7 +145,8 @@ func (h *house) openServers(context.Context) error {
 	}
 	base, shelf := h.consoleURL(), runtimeShelf{h.runtimes, h.config.NPMRegistry}
 	h.pages = console.New(console.Options{Store: h.store, Engine: engine{h.engine, h.ahead}, Runtimes: shelf, Install: shelf, Gate: gate, Sessions: sessions,
-		Hub: h.hub, Pipeline: h.pipeline, ARNs: arns, Host: host, Endpoint: base.String(), Version: version, Log: h.log, Now: time.Now})
+		Hub: h.hub, Pipeline: h.pipeline, ARNs: arns, Host: host, Endpoint: base.String(), Version: version, Log: h.log, Now: time.Now,
+		Gateway: h.gatewayURL(), FunctionURL: h.functionURL, PoliciesChanged: h.access.authority.Forget})
 	tlsConfig, err := h.tls()
 	if err != nil {
 		return err

@@ -66,3 +66,57 @@ func TestTheDeadLetterTargetIsPartOfTheConfiguration(t *testing.T) {
 		t.Errorf("an old page: %d %s", resp.StatusCode, textOf(body))
 	}
 }
+
+func TestAFunctionURLIsMadePublicAndPrivateAgain(t *testing.T) {
+	w := open(t)
+	w.function(t, "site", "node-hello", nil)
+	at := "/functions/site/configure/url"
+	form := formFields(t, w.page(t, at), at)
+	if form.Get("authType") != "AWS_IAM" {
+		t.Errorf("a new URL is public: %v", form)
+	}
+	form.Set("authType", "NONE")
+	form.Set("origins", "https://a.example, https://b.example")
+	form.Set("methods", "get,post")
+	form.Set("corsMaxAge", "60")
+	form.Del("credentials")
+	w.sent(t, at, form)
+	u, err := w.store.URL(t.Context(), "site", "")
+	if err != nil || u.AuthType != "NONE" || len(u.CORS.AllowOrigins) != 2 || u.CORS.AllowMethods[0] != "GET" || u.CORS.MaxAge != 60 || u.CORS.AllowCredentials {
+		t.Fatalf("%+v %v", u, err)
+	}
+	on := lambda.PolicySubject{Function: "site"}
+	p, err := w.store.Policy(t.Context(), on)
+	if err != nil || len(p.Statements) != 1 || !strings.Contains(string(p.Statements[0].Document), `"lambda:FunctionUrlAuthType":"NONE"`) || w.forgotten != 1 {
+		t.Fatalf("policy %+v %v, told %d times", p, err, w.forgotten)
+	}
+	text := textOf(w.page(t, at))
+	for _, want := range []string{"curl http://" + u.ID + ".lambda-url.", "curl http://127.0.0.1:8081/_url/" + u.ID + "/", "FunctionURLAllowPublicAccess", "Everybody may call it"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("lacks %q: %s", want, text)
+		}
+	}
+	w.sent(t, at+"/change", url.Values{"authType": {"AWS_IAM"}, "invokeMode": {"RESPONSE_STREAM"}})
+	if u, _ = w.store.URL(t.Context(), "site", ""); u.AuthType != "AWS_IAM" || u.InvokeMode != "RESPONSE_STREAM" || u.CORS != nil {
+		t.Errorf("changed: %+v", u)
+	}
+	if p, err := w.store.Policy(t.Context(), on); err == nil && len(p.Statements) > 0 {
+		t.Errorf("still public: %+v", p)
+	}
+	w.sent(t, at+"/change", url.Values{"authType": {"NONE"}, "invokeMode": {"BUFFERED"}})
+	w.sent(t, at+"/delete", url.Values{})
+	if _, err = w.store.URL(t.Context(), "site", ""); lambda.KeyOf(err) != "url.missing" {
+		t.Errorf("deleted: %v", err)
+	}
+	if p, err := w.store.Policy(t.Context(), on); err == nil && len(p.Statements) > 0 {
+		t.Errorf("the statement outlives the URL: %+v", p)
+	}
+	for _, form := range []url.Values{{"authType": {"EVERYBODY"}, "invokeMode": {"BUFFERED"}}, {"authType": {"NONE"}, "invokeMode": {"BUFFERED"}, "corsMaxAge": {"90000"}}} {
+		if resp, body := w.post(t, at, form); resp.StatusCode != 422 {
+			t.Errorf("%v: %d %s", form, resp.StatusCode, textOf(body))
+		}
+	}
+	if p, err := w.store.Policy(t.Context(), on); err == nil && len(p.Statements) > 0 {
+		t.Errorf("a refused form made it public: %+v", p)
+	}
+}

@@ -88,6 +88,7 @@ func (machine) Install(_ context.Context, _ string, progress func(done, total in
 
 // workshop is a console over a real store.
 type workshop struct {
+	forgotten int // how often policies were read anew
 	*house
 	store  *store.Store
 	engine *engine
@@ -113,7 +114,8 @@ func open(t *testing.T) *workshop {
 		t.Fatal(err)
 	}
 	c := console.New(console.Options{Store: db, Engine: w.engine, Runtimes: machine{}, Install: machine{}, Gate: gate, Sessions: sessions, Hub: hub, Pipeline: pipeline,
-		ARNs: arns, Host: "kiln.lab", Endpoint: "http://localhost:8080", Version: "test", Log: log, Now: time.Now})
+		ARNs: arns, Host: "kiln.lab", Endpoint: "http://localhost:8080", Version: "test", Log: log, Now: time.Now,
+		Gateway: "http://127.0.0.1:8081", FunctionURL: func(id string) string { return "http://" + id + ".lambda-url.us-east-1.localhost:8081/" }, PoliciesChanged: func() { w.forgotten++ }})
 	s := New(Options{Console: c, Sessions: sessions, Gate: gate, Log: log, Now: time.Now, Health: func(context.Context) Health { return Health{Status: "ok"} }})
 	ts := httptest.NewServer(s.Handler())
 	t.Cleanup(func() { ts.Close(); c.Drain() })

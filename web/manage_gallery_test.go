@@ -53,6 +53,8 @@ func manageGallery() []page {
 		{"versions-same", view(VersionsPage(Versions{Head: head, From: 1, To: 2, Diff: &RevisionDiff{Same: true}}))},
 		{"async", view(AsyncPage(Async{ConfigurePart: ConfigurePart{Head: head, Key: "async", Flash: "saved", Above: hostile, Problems: map[string]string{"maxAge": hostile}}, IsSet: true, OnFailure: hostile, Functions: []string{hostile},
 			Dead: []lambda.DeadLetter{{Reason: "retries", ErrorType: hostile, ErrorText: hostile, Target: hostile, At: galleryTime}, {Reason: "other"}}}))},
+		{"url-none", view(URLPage(FunctionURL{ConfigurePart: ConfigurePart{Head: head, Key: "url"}, AuthType: "AWS_IAM", SID: "s", Region: "us-east-1"}))},
+		{"url", view(URLPage(FunctionURL{ConfigurePart: ConfigurePart{Head: head, Key: "url", Problems: map[string]string{"cors.maxAge": hostile}}, Address: "http://a.localhost/", OnPath: "http://127.0.0.1/_url/a/", AuthType: "NONE", SID: "s", CORS: CORSForm{Origins: hostile, Credentials: true}}))},
 		{"publish", view(QuestionPage(Publish{Name: "f", Current: 4, Description: hostile, Above: hostile, Problems: map[string]string{"description": hostile}}))},
 		{"publish-dialog", view(QuestionDialog(Publish{Name: "f", Current: 4}))},
 		{"version-delete", view(QuestionPage(DeleteVersion{Name: "f", Number: 3, Above: hostile}))},

@@ -45,8 +45,12 @@ type Options struct {
 	Host     string // how the machine is called in the rail
 	Endpoint string // the console's own address, for commands that people copy
 	Version  string // of Kiln
+	Gateway  string // address of the gateway, without a slash at its end
 	Log      *slog.Logger
 	Now      func() time.Time
+
+	FunctionURL     func(id string) string // the address of a function URL
+	PoliciesChanged func()                 // told after a resource policy changed
 }
 
 // Console serves the pages. It is safe for concurrent use.
@@ -78,7 +82,7 @@ func route(method, path, action string, resource func(lambda.ARNs, edge.Param) s
 func (c *Console) Routes() []Route {
 	var all []Route
 	for _, part := range [][]Route{
-		c.homeRoutes(), c.preferenceRoutes(), c.functionsRoutes(), c.createRoutes(), c.configureRoutes(), c.versionsRoutes(), c.publishRoutes(), c.asyncRoutes(), c.settingsRoutes(),
+		c.homeRoutes(), c.preferenceRoutes(), c.functionsRoutes(), c.createRoutes(), c.configureRoutes(), c.versionsRoutes(), c.publishRoutes(), c.asyncRoutes(), c.urlRoutes(), c.settingsRoutes(),
 		c.workspaceRoutes(), c.socketRoutes(), c.logsRoutes(), c.invocationsRoutes(), c.monitorRoutes(),
 	} {
 		all = append(all, part...)
