@@ -65,6 +65,8 @@ func (s *stand) scenario(t *testing.T, runtime, handler string, c *scenario) {
 		c.check(t, out, lines)
 	}
 	if c.again != "" || c.restarts {
+		// A bash worker asks for its next event a while after it answered; until then another call may start a second worker.
+		eventually(t, "the worker asks for more, or is gone", func() bool { return s.Capacity().Running == 0 })
 		b := event(d, c.event)
 		b.Timeout = a.Timeout
 		second := s.do(t, b)
