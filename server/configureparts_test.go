@@ -120,3 +120,42 @@ func TestAFunctionURLIsMadePublicAndPrivateAgain(t *testing.T) {
 		t.Errorf("a refused form made it public: %+v", p)
 	}
 }
+
+func TestLayersAreChosenInTheirOrder(t *testing.T) {
+	w := open(t)
+	f := w.function(t, "orders", "node-hello", nil)
+	at := "/functions/orders/configure/layers"
+	if text := textOf(w.page(t, at)); !strings.Contains(text, "No layer has been published yet") {
+		t.Errorf("without layers: %s", text)
+	}
+	for _, name := range []string{"lib", "data"} {
+		if _, err := w.store.PublishLayer(t.Context(), w.principal(), lambda.LayerVersion{Layer: name, Code: f.Code}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	form := formFields(t, w.page(t, at), at)
+	lib, data := w.store.ARNs().LayerVersion("lib", "1"), w.store.ARNs().LayerVersion("data", "1")
+	form["layer"] = []string{"", lib, "", data}
+	w.sent(t, at, form)
+	if now, err := w.store.Function(t.Context(), "orders"); err != nil || strings.Join(now.Layers, " ") != lib+" "+data {
+		t.Fatalf("%v %v", now.Layers, err)
+	}
+	for name, c := range map[string]struct {
+		layers []string
+		want   string
+	}{
+		"one that is not there": {[]string{w.store.ARNs().LayerVersion("gone", "4")}, "There is no layer version"},
+		"no ARN":                {[]string{`"><script>x`}, ""},
+		"six":                   {[]string{lib, data, lib, data, lib, data}, "At most 5"},
+	} {
+		if resp, body := w.post(t, at, url.Values{"layer": c.layers}); resp.StatusCode != 422 || !strings.Contains(textOf(body), c.want) || strings.Contains(body, "<script>x") {
+			t.Errorf("%s: %d %s", name, resp.StatusCode, textOf(body))
+		}
+	}
+	form = formFields(t, w.page(t, at), at)
+	form["layer"] = nil
+	w.sent(t, at, form)
+	if now, _ := w.store.Function(t.Context(), "orders"); len(now.Layers) != 0 {
+		t.Errorf("removed: %v", now.Layers)
+	}
+}

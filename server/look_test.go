@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -30,6 +31,8 @@ func TestLook(t *testing.T) {
 	w.shootForms(t, browser, dir)
 	pages := map[string]string{
 		"home": "/", "functions": "/functions", "create": "/new?template=s3-reader", "create-zip": "/new?template=zip", "configure": "/functions/orders-api/configure",
+		"layers": "/functions/orders-api/configure/layers", "async": "/functions/orders-api/configure/async", "url": "/functions/orders-api/configure/url",
+		"alias": "/functions/orders-api/aliases", "publish": "/functions/orders-api/publish",
 		"versions": "/functions/orders-api/versions", "runtimes": "/settings/runtimes", "account": "/settings/account", "sessions": "/settings/sessions",
 		"audit": "/settings/audit", "rollback": "/functions/orders-api/rollback?to=2", "delete": "/functions/orders-api/delete", "oops": "/nothing",
 		"palette": "/functions#palette", "review": "/functions/orders-api/configure#review", "menu": "/functions#menu",
@@ -172,7 +175,19 @@ func (w *workshop) furnish(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	w.furnishSurface(t)
 	if err := w.store.SetPreference(t.Context(), w.owner.ID, "pinned", "orders-api invoice-pdf stock-sync"); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// furnishSurface gives orders-api versions, aliases, a URL and a layer.
+func (w *workshop) furnishSurface(t *testing.T) {
+	t.Helper()
+	w.publishTwice(t, "orders-api")
+	w.sent(t, "/functions/orders-api/aliases", url.Values{"alias": {"prod"}, "version": {"2"}, "second": {"1"}, "share": {"10"}})
+	w.sent(t, "/functions/orders-api/configure/url", url.Values{"authType": {"NONE"}, "invokeMode": {"BUFFERED"}})
+	if _, err := w.store.PublishLayer(t.Context(), w.principal(), lambda.LayerVersion{Layer: "shared", Description: "Logging and money", Code: w.code(t, editedTemplate(t))}); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -17,7 +17,7 @@ type ConfigurePart struct {
 }
 
 // configureParts are the pages beside Configure, in the order of the menu.
-var configureParts = []string{"async", "url"}
+var configureParts = []string{"layers", "async", "url"}
 
 func (p ConfigurePart) path(rest string) string {
 	return FunctionPath(p.Head.Name, "configure/"+p.Key+rest)

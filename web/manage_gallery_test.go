@@ -55,6 +55,8 @@ func manageGallery() []page {
 			Dead: []lambda.DeadLetter{{Reason: "retries", ErrorType: hostile, ErrorText: hostile, Target: hostile, At: galleryTime}, {Reason: "other"}}}))},
 		{"url-none", view(URLPage(FunctionURL{ConfigurePart: ConfigurePart{Head: head, Key: "url"}, AuthType: "AWS_IAM", SID: "s", Region: "us-east-1"}))},
 		{"url", view(URLPage(FunctionURL{ConfigurePart: ConfigurePart{Head: head, Key: "url", Problems: map[string]string{"cors.maxAge": hostile}}, Address: "http://a.localhost/", OnPath: "http://127.0.0.1/_url/a/", AuthType: "NONE", SID: "s", CORS: CORSForm{Origins: hostile, Credentials: true}}))},
+		{"layers-none", view(LayersPage(Layers{ConfigurePart: ConfigurePart{Head: head, Key: "layers"}}))},
+		{"layers", view(LayersPage(Layers{ConfigurePart: ConfigurePart{Head: head, Key: "layers", Problems: map[string]string{"layers": hostile}}, Chosen: []string{"arn"}, Choices: []LayerChoice{{"arn", hostile}}, Known: []lambda.LayerVersion{{Layer: hostile, Number: 2, Description: hostile, Runtimes: []string{"nodejs22.x"}}}}))},
 		{"publish", view(QuestionPage(Publish{Name: "f", Current: 4, Description: hostile, Above: hostile, Problems: map[string]string{"description": hostile}}))},
 		{"publish-dialog", view(QuestionDialog(Publish{Name: "f", Current: 4}))},
 		{"version-delete", view(QuestionPage(DeleteVersion{Name: "f", Number: 3, Above: hostile}))},

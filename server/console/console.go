@@ -82,7 +82,7 @@ func route(method, path, action string, resource func(lambda.ARNs, edge.Param) s
 func (c *Console) Routes() []Route {
 	var all []Route
 	for _, part := range [][]Route{
-		c.homeRoutes(), c.preferenceRoutes(), c.functionsRoutes(), c.createRoutes(), c.configureRoutes(), c.versionsRoutes(), c.publishRoutes(), c.asyncRoutes(), c.urlRoutes(), c.settingsRoutes(),
+		c.homeRoutes(), c.preferenceRoutes(), c.functionsRoutes(), c.createRoutes(), c.configureRoutes(), c.versionsRoutes(), c.publishRoutes(), c.asyncRoutes(), c.layerRoutes(), c.urlRoutes(), c.settingsRoutes(),
 		c.workspaceRoutes(), c.socketRoutes(), c.logsRoutes(), c.invocationsRoutes(), c.monitorRoutes(),
 	} {
 		all = append(all, part...)

@@ -18,6 +18,7 @@ type Store interface {
 	versionStore
 	publishStore
 	asyncStore
+	layerStore
 	urlStore
 	settingsStore
 	workspaceStore
