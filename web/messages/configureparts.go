@@ -38,7 +38,7 @@ var configureParts = []Entry{
 	{"url.auth", "Who may call", "호출할 수 있는 사람"},
 	{"url.auth.iam", "only signed requests of those who may do lambda:InvokeFunctionUrl", "lambda:InvokeFunctionUrl이 허용된 사람의 서명된 요청만"},
 	{"url.auth.none", "everybody who reaches the gateway: adds the statement {sid} to the resource policy", "게이트웨이에 닿는 누구나. 리소스 정책에 {sid} 문을 추가합니다"},
-	{"url.public", "Everybody may call it: the statement {sid} is in the resource policy. It goes with AuthType NONE.", "누구나 호출할 수 있습니다. 리소스 정책에 {sid} 문이 있으며, AuthType을 NONE에서 바꾸면 함께 없어집니다."},
+	{"url.public", "Everybody may call it: the statement {sid} is in the resource policy. Another choice than NONE removes it.", "누구나 호출할 수 있습니다. 리소스 정책에 {sid} 문이 있으며, AuthType을 NONE에서 바꾸면 함께 없어집니다."},
 	{"url.notpublic", "AuthType is NONE, but the resource policy does not hold the public statement. Saving adds it.", "AuthType은 NONE이지만 리소스 정책에 공개 문이 없습니다. 저장하면 추가됩니다."},
 	{"url.signed", "Only signed requests are answered.", "서명된 요청에만 응답합니다."},
 	{"url.curl", "Call it", "호출하기"},

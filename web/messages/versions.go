@@ -4,7 +4,7 @@ package messages
 var versions = []Entry{
 	{"versions.title", "Versions of {name}", "{name} 버전"},
 	{"versions.timeline", "Timeline", "타임라인"},
-	{"versions.published", "Published versions", "게시된 버전"},
+	{"versions.published", "Published", "게시된 버전"},
 	{"versions.diff", "Diff", "차이"},
 	{"versions.from", "from", "이전"},
 	{"versions.to", "to", "→"},
