@@ -46,10 +46,11 @@ func TestAPrintedLineIsSoonPainted(t *testing.T) {
 	b := openTab(t, h)
 	b.open("/functions/orders-api/logs?group=flat")
 	b.until(`document.querySelector(".lstate.live")`)
-	eval[bool](b, `(() => { window.seen = new Map(); const look = () => {
-		for (const m of document.querySelectorAll(".lg .msg")) { const k = /n=(\d+) t=([\d.]+)/.exec(m.textContent); if (k && !seen.has(k[1])) { const s = +k[2]; seen.set(k[1], 0);
-			const c = new MessageChannel(); c.port1.onmessage = () => seen.set(k[1], performance.timeOrigin + performance.now() - s); c.port2.postMessage(0) } }
-		requestAnimationFrame(look) }; look(); return true })()`)
+	// A mutation is seen in the frame that makes it; the message after it comes when that frame has been painted.
+	eval[bool](b, `(() => { window.seen = new Map(); const look = (nodes) => {
+		for (const n of nodes) for (const m of n.querySelectorAll?.(".msg") ?? []) { const k = /n=(\d+) t=([\d.]+)/.exec(m.textContent); if (k && !seen.has(k[1])) { const s = +k[2]; seen.set(k[1], 0);
+			const c = new MessageChannel(); c.port1.onmessage = () => seen.set(k[1], performance.timeOrigin + performance.now() - s); c.port2.postMessage(0) } } };
+		new MutationObserver((all) => { for (const m of all) look(m.addedNodes) }).observe(document.body, { childList: true, subtree: true }); return true })()`)
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
 	for n := range total {
