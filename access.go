@@ -22,8 +22,9 @@ import (
 	"kiln/server/sigv4"
 )
 
-// keyLife is how long a worker's temporary keys last: longer than any worker.
-const keyLife = 12 * time.Hour
+// keyLife bounds a worker's temporary keys. They end with their worker, which revokes them, and with the server, whose memory holds
+// them; a worker that is busy for longer than this would be refused, because workers are not recycled by age.
+const keyLife = 30 * 24 * time.Hour
 
 // linkLife is how long a download link works, as AWS's.
 const linkLife = 10 * time.Minute
